@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What one .vip file says, as a validated immutable value; and what was wrong with it. */
+#include <glib.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/carp.h"
+#include "proto/ip-address.h"
+
+#define CONFIG_NAME_BYTES_MAX 64
+#define CONFIG_USEC_UNSET UINT64_MAX /* StartDelay=: one dead interval; Refresh=: never */
+#define CONFIG_PEERS_MAX 32
+#define CONFIG_ADDRESSES_MAX 64
+
+typedef enum ConfigLease {
+        CONFIG_LEASE_AUTO,
+        CONFIG_LEASE_NO,
+        CONFIG_LEASE_FIXED, /* lease_sec */
+} ConfigLease;
+
+typedef struct CarpConfig {
+        uint8_t vhid; /* 1..255 */
+        uint8_t advbase;
+        uint8_t advskew;
+        uint32_t dead_ratio; /* 1..255 from a file */
+        bool preempt;
+        uint64_t preempt_delay_usec;
+        uint8_t key[CARP_KEY_BYTES_MAX];
+        size_t n_key_bytes;
+        IpAddress source_ipv4, source_ipv6; /* SourceAddress=; AF_UNSPEC: choose */
+        bool multicast;                     /* false: Ethernet broadcast */
+        IpAddress group_ipv4;               /* AF_UNSPEC: 224.0.0.18; only vipd-ucarp sets another */
+        IpAddress *peers;                   /* unicast to these instead */
+        size_t n_peers;
+        bool strict_replay;
+} CarpConfig;
+
+typedef struct AnnounceConfig {
+        uint32_t count;
+        uint64_t interval_usec;
+        uint64_t refresh_usec; /* CONFIG_USEC_UNSET: never */
+} AnnounceConfig;
+
+typedef struct TakeoverConfig {
+        char *up_script, *down_script, *script_parameter; /* NULL: none */
+        bool neutral;                                     /* vipd-ucarp -n: no down script for the first step to backup */
+        uint64_t demote_hold_usec;
+} TakeoverConfig;
+
+typedef struct InstanceConfig {
+        char *name;        /* "web" */
+        char *path;        /* main file; NULL for vipd-ucarp */
+        char *description; /* "" if none */
+        IpPrefix *addresses;
+        size_t n_addresses;
+        char interface[IF_NAMESIZE];
+        bool enabled;
+        bool ignore_carrier; /* vipd-ucarp -S only */
+        ConfigLease lease;
+        uint32_t lease_sec;
+        uint64_t start_delay_usec;
+        CarpConfig carp;
+        AnnounceConfig announce;
+        TakeoverConfig takeover;
+} InstanceConfig;
+
+InstanceConfig *instance_config_new_default(const char *name); /* every key at its default; no address, interface, key */
+InstanceConfig *instance_config_free(InstanceConfig *c);       /* wipes the key */
+bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b);
+/* The lease in whole seconds this configuration asks for: 0 = none. auto = as long as possible without outliving the dead
+ * interval (the kernel removes an address up to 1 s late), at least 1 s. */
+uint32_t instance_config_lease_sec(const InstanceConfig *c);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceConfig, instance_config_free)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* Adverts on the wire: one packet socket per interface and family, shared by all instances on it, with a filter in the kernel. */
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "proto/carp.h"
+#include "proto/ip-address.h"
+#include "proto/ip-frame.h"
+
+typedef struct Transport Transport;         /* one per daemon */
+typedef struct TransportPort TransportPort; /* one interface and family; reference counted by its users */
+
+int transport_new(Transport **ret, sd_event *event);
+Transport *transport_free(Transport *t);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Transport, transport_free)
+
+/* An advert whose checks up to the checksum passed, for the vhid registered. now_usec is the pass's sd_event_now(). The return value (ok,
+ * hmac, loop, replay) is what the receiver made of it. */
+typedef CarpVerdict (*TransportReceive)(void *userdata, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec);
+
+/* The port for (ifindex, family); opened when the first user comes, closed when the last one leaves. */
+int transport_port_acquire(Transport *t, int ifindex, int family, TransportPort **ret);
+TransportPort *transport_port_release(TransportPort *p); /* returns NULL */
+
+/* One receiver per vhid: -EEXIST. A port drops adverts for a vhid without receiver (verdict vhid). */
+int transport_port_listen(TransportPort *p, uint8_t vhid, TransportReceive receive, void *userdata);
+void transport_port_unlisten(TransportPort *p, uint8_t vhid);
+/* Joins the group on this interface; counted per group, so every join needs its leave. */
+int transport_port_join(TransportPort *p, const IpAddress *group);
+void transport_port_leave(TransportPort *p, const IpAddress *group);
+void transport_port_rejoin(TransportPort *p); /* after link-up: a switch that forgot us hears a fresh report */
+
+/* Sends a whole Ethernet frame (advert, ARP or NA) on the port's interface. 0 or -errno; never waits. */
+int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_bytes);
+/* Sends an advert to a unicast peer by the kernel's own routing and neighbour table, TTL 255. 0 or -errno; never waits. */
+int transport_port_send_unicast(TransportPort *p, const IpAddress *source, const IpAddress *peer,
+                                const uint8_t payload[CARP_PAYLOAD_BYTES]);
+
+/* Frames refused before any instance saw them, by verdict. */
+const uint64_t *transport_port_rejected(const TransportPort *p); /* [N_CARP_VERDICTS] */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* The set of instances: builds them from a ConfigSet, reloads as a diff, routes facts to them, carries the verbs. */
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "config-load.h"
+#include "instance.h"
+
+typedef struct Manager Manager;
+
+/* Those above (bus, service, takeover) watch; the manager knows none of them. All called from the loop, after the effects. */
+typedef struct ManagerObserver {
+        void (*instance_added)(void *userdata, Instance *i);
+        void (*instance_removed)(void *userdata, Instance *i); /* still readable, stopped */
+        void (*instance_changed)(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition);
+        void *userdata;
+} ManagerObserver;
+
+/* Re-reads the configuration for manager_reload(); returns a set the manager takes. */
+typedef ConfigSet *(*ManagerLoad)(void *userdata);
+
+int manager_new(Manager **ret, sd_event *event, const char *state_dir, ManagerLoad load, void *load_userdata);
+Manager *manager_free(Manager *m);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manager, manager_free)
+
+void manager_observe(Manager *m, const ManagerObserver *observer); /* copied; call before manager_start() */
+int manager_start(Manager *m); /* opens netlink, loads the configuration, starts what is valid */
+/* Applies the configuration as a diff; logs every diagnostic. 0, or -EINVAL when at least one file had an error (the valid rest is
+ * in force all the same). */
+int manager_reload(Manager *m);
+void manager_stop(Manager *m); /* every master: addresses dropped, then bow-out */
+
+GPtrArray *manager_list(Manager *m); /* Instance *, sorted by name; container to be unreffed, elements borrowed */
+Instance *manager_find(Manager *m, const char *name);
+
+InstanceVerbResult manager_demote(Manager *m, Instance *i, uint64_t hold_usec);
+InstanceVerbResult manager_promote(Manager *m, Instance *i);
+/* Persists in the state directory, so that it outlives a reboot; 0, or -errno if it could not be written (in force all the same). */
+int manager_set_enabled(Manager *m, Instance *i, bool enabled);
+void manager_demote_all(Manager *m); /* SIGUSR2 */
+void manager_log_state(Manager *m);  /* SIGUSR1 */
+
+/* Statistics as (name, value) pairs: the instance's own and those of its interface's sockets. Calls add for each. */
+void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* At most `burst` lines per `interval_usec`; the rest is counted, and the count is told with the next line. */
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct RateLimit {
+        uint64_t interval_usec;
+        unsigned burst;
+        uint64_t begin_usec;
+        unsigned n_in_interval;
+        uint64_t n_suppressed;
+} RateLimit;
+
+/* True: go ahead; *ret_suppressed is how many were refused since the last time it was true. */
+bool ratelimit_pass(RateLimit *limit, uint64_t now_usec, uint64_t *ret_suppressed);
