@@ -122,12 +122,15 @@ typedef struct Election {
         uint64_t preempt_usec;        /* no preemption before this */
         uint64_t master_down_usec;    /* backup: silence until here means take over */
         ElectionReason down_reason;   /* why, when master_down_usec comes: master-timeout, bow-out or preempting */
+        uint64_t respected_usec;      /* when an advert at least as good as our own was heard */
+        uint64_t spread_usec;         /* how much longer who lost a tie listens, */
+        uint64_t spread_until_usec;   /* and until when what is heard still belongs to that tie */
         uint64_t next_advert_usec;    /* master */
         uint64_t attempted_usec;      /* master: last advert tried */
         uint64_t sent_usec;           /* master: last advert that left */
         uint64_t reasserted_usec;     /* master: last advert sent out of turn */
         uint64_t promoted_until_usec; /* master: our adverts and comparisons are 0/0 until here */
-        unsigned n_ties;              /* equal adverts heard since we became master */
+        unsigned n_ties;              /* equal adverts answered since we became master */
 } Election;
 
 /* barred from the start by ELECTION_REASON_INTERFACE_MISSING: the caller lifts it when the link is known to be usable.

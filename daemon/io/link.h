@@ -51,3 +51,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinkTable, link_table_free)
 const Link *link_table_find(const LinkTable *t, const char *name); /* borrowed until the next dispatch; NULL */
 /* Does the link have this address with this prefix length? Borrowed; NULL. */
 const LinkAddress *link_find_address(const Link *link, const IpPrefix *prefix);
+/* The best address to send adverts from: not one of the excluded (VIPs), not one that we hold, not tentative; IPv4: a host's own address
+ * before others, IPv6: link-local first. False: there is none. */
+bool link_choose_source(const Link *link, int family, const IpPrefix *exclude, size_t n_exclude, IpAddress *ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* Ethernet + IPv4/IPv6 around a CARP payload: build the frame we send, take apart the frame we hear. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -14,7 +14,7 @@ typedef struct LogField {
 typedef enum LogTarget {
         LOG_TARGET_AUTO,
         LOG_TARGET_STDERR,
-        LOG_TARGET_SYSLOG, /* /dev/log, for vipd-ucarp --facility */
+        LOG_TARGET_SYSLOG, /* /dev/log, and stderr unless that is the journal; for vipd-ucarp --facility */
         LOG_TARGET_NONE,
 } LogTarget;
 

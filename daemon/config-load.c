@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config-load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "config-file.h"
+#include "config-keys.h"
+
+/* Directories to a set of instances: which files count (systemd's precedence, drop-ins, masks), what each says (config-keys.c), and what they
+ * may not say together. A broken file breaks its own instance alone. */
+
+static const char *const default_directories[] = { "/etc/vipd", "/run/vipd", "/usr/lib/vipd", NULL };
+
+static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
+
+char *config_diagnostic_format(const ConfigDiagnostic *d) {
+        const char *kind = d->error ? "error" : "warning";
+
+        if (d->line > 0)
+                return g_strdup_printf("%s:%u: %s: %s", d->file, d->line, kind, d->sentence);
+        return g_strdup_printf("%s: %s: %s", d->file, kind, d->sentence);
+}
+
+static void diagnostic_free(void *data) {
+        ConfigDiagnostic *d = data;
+
+        g_free(d->instance);
+        g_free(d->file);
+        g_free(d->sentence);
+        g_free(d);
+}
+
+static void entry_free(void *data) {
+        ConfigEntry *e = data;
+
+        g_free(e->name);
+        instance_config_free(e->config);
+        g_free(e);
+}
+
+unsigned config_set_n_errors(const ConfigSet *set) {
+        unsigned n = 0;
+
+        for (guint k = 0; k < set->diagnostics->len; k++)
+                n += ((const ConfigDiagnostic *) g_ptr_array_index(set->diagnostics, k))->error ? 1 : 0;
+        return n;
+}
+
+char *config_set_problem(const ConfigSet *set, const char *name) {
+        for (guint k = 0; k < set->diagnostics->len; k++) {
+                const ConfigDiagnostic *d = g_ptr_array_index(set->diagnostics, k);
+
+                if (d->error && g_strcmp0(d->instance, name) == 0)
+                        return config_diagnostic_format(d);
+        }
+        return NULL;
+}
+
+/* Read by a descriptor that was looked at, so that what was checked is what is read. */
+int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_key[CARP_KEY_BYTES_MAX], size_t *ret_n_bytes,
+                                char **ret_sentence) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        char buffer[512];
+        struct stat st;
+        ssize_t n;
+        char *end;
+
+        if (fd < 0) {
+                *ret_sentence = g_strdup_printf("the passphrase file %s cannot be read: %s", path, g_strerror(errno));
+                return -errno;
+        }
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+                (void) close(fd);
+                *ret_sentence = g_strdup_printf("the passphrase file %s is not a regular file", path);
+                return -EINVAL;
+        }
+        n = read(fd, buffer, sizeof(buffer) - 1);
+        (void) close(fd);
+        if (check_mode && (st.st_mode & S_IRWXO) != 0) {
+                explicit_bzero(buffer, sizeof(buffer));
+                *ret_sentence = g_strdup_printf("others can read the passphrase file %s (mode %04o); chmod 0600 it, or 0640 with group vipd",
+                                                path, (unsigned) st.st_mode & 07777);
+                return -EPERM;
+        }
+        n = MAX(n, 0);
+        end = memchr(buffer, '\n', (size_t) n);
+        if (end)
+                n = end - buffer;
+        if (n == 0 || n > CARP_PASSPHRASE_BYTES_MAX || memchr(buffer, '\0', (size_t) n)) {
+                explicit_bzero(buffer, sizeof(buffer));
+                *ret_sentence = n == 0 ? g_strdup_printf("the first line of the passphrase file %s is empty", path)
+                                : n > CARP_PASSPHRASE_BYTES_MAX
+                                        ? g_strdup_printf("the passphrase in %s is longer than 19 bytes, which ucarp refuses and BSD cuts off in silence; use at most 19", path)
+                                        : g_strdup_printf("the passphrase in %s contains a NUL byte", path);
+                return -EINVAL;
+        }
+        memcpy(ret_key, buffer, (size_t) n);
+        *ret_n_bytes = (size_t) n;
+        explicit_bzero(buffer, sizeof(buffer));
+        return 0;
+}
+
+static bool valid_name(const char *name) {
+        size_t n = strlen(name);
+
+        return n > 0 && n <= CONFIG_NAME_BYTES_MAX && name[0] != '-' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-") == n;
+}
+
+static void load_entry(ConfigSet *set, const char *const *directories, const char *path, const char *credentials) {
+        g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
+        g_autoptr(GPtrArray) drop_ins = NULL;
+        g_autofree char *base = g_path_get_basename(path), *directory = g_strdup_printf("%s.d", base);
+        ConfigEntry *e = g_new0(ConfigEntry, 1);
+        unsigned n_errors = config_set_n_errors(set);
+
+        e->name = g_strndup(base, strlen(base) - strlen(".vip"));
+        g_ptr_array_add(set->entries, e);
+        if (!valid_name(e->name)) {
+                config_diagnose(set, true, e->name, path, 0,
+                                "\"%s\" cannot name an instance; allowed are 1 to 64 letters, digits and _ . : -, not - first", e->name);
+                return;
+        }
+        if (!config_file_read(assignments, set, e->name, path))
+                return;
+        drop_ins = config_file_list(directories, directory, ".conf");
+        for (guint k = 0; k < drop_ins->len; k++)
+                (void) config_file_read(assignments, set, e->name, g_ptr_array_index(drop_ins, k));
+        e->config = config_keys_apply(set, e->name, path, assignments, credentials);
+        /* a line that could not be scanned is a mistake like any other */
+        if (config_set_n_errors(set) > n_errors)
+                e->config = instance_config_free(e->config);
+}
+
+static void load_daemon(ConfigSet *set, const char *const *directories) {
+        g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
+        g_autoptr(GPtrArray) drop_ins = config_file_list(directories, "vipd.conf.d", ".conf");
+        g_autoptr(GPtrArray) files = config_file_list(directories, NULL, "vipd.conf");
+
+        for (guint k = 0; k < files->len; k++)
+                if (g_str_has_suffix(g_ptr_array_index(files, k), "/vipd.conf"))
+                        (void) config_file_read(assignments, set, NULL, g_ptr_array_index(files, k));
+        for (guint k = 0; k < drop_ins->len; k++)
+                (void) config_file_read(assignments, set, NULL, g_ptr_array_index(drop_ins, k));
+        for (guint k = 0; k < assignments->len; k++) {
+                const ConfigAssignment *a = g_ptr_array_index(assignments, k);
+                bool known = false;
+
+                if (!a->key)
+                        continue;
+                if (!g_str_equal(a->section, "Daemon") || !g_str_equal(a->key, "LogLevel")) {
+                        config_diagnose(set, false, NULL, a->file, a->line, "unknown key %s= in [%s], ignored; did you mean LogLevel= in [Daemon]?",
+                                        a->key, a->section);
+                        continue;
+                }
+                for (size_t l = 0; l < G_N_ELEMENTS(level_names); l++)
+                        if (g_str_equal(a->value, level_names[l])) {
+                                set->daemon.log_level = (int) l;
+                                known = true;
+                        }
+                if (!known)
+                        config_diagnose(set, true, NULL, a->file, a->line,
+                                        "LogLevel=%s: allowed is emerg, alert, crit, err, warning, notice, info or debug", a->value);
+        }
+}
+
+static void break_entry(ConfigSet *set, ConfigEntry *e, char *sentence) {
+        config_diagnose(set, true, e->name, e->config->path, 0, "%s", sentence);
+        g_free(sentence);
+        e->config = instance_config_free(e->config);
+}
+
+static const IpAddress *shared_address(const InstanceConfig *a, const InstanceConfig *b) {
+        for (size_t k = 0; k < a->n_addresses; k++)
+                for (size_t o = 0; o < b->n_addresses; o++)
+                        if (ip_address_equal(&a->addresses[k].address, &b->addresses[o].address))
+                                return &a->addresses[k].address;
+        return NULL;
+}
+
+/* The later of two by name gives way, so that which one runs does not depend on the order of a directory. */
+static void find_conflicts(ConfigSet *set) {
+        for (guint k = 1; k < set->entries->len; k++) {
+                ConfigEntry *later = g_ptr_array_index(set->entries, k);
+
+                for (guint o = 0; o < k && later->config; o++) {
+                        const ConfigEntry *earlier = g_ptr_array_index(set->entries, o);
+                        const IpAddress *address;
+                        char text[IP_ADDRESS_TEXT_BYTES];
+
+                        if (!earlier->config)
+                                continue;
+                        address = shared_address(later->config, earlier->config);
+                        if (g_str_equal(later->config->interface, earlier->config->interface) &&
+                            later->config->carp.vhid == earlier->config->carp.vhid)
+                                break_entry(set, later,
+                                            g_strdup_printf("VHID=%u on %s is taken by %s; every instance on an interface needs its own, 1 to 255",
+                                                            later->config->carp.vhid, later->config->interface, earlier->config->path));
+                        else if (address)
+                                break_entry(set, later,
+                                            g_strdup_printf("the address %s belongs to %s already", ip_address_format(address, text),
+                                                            earlier->config->path));
+                }
+        }
+}
+
+ConfigSet *config_load(const char *const *directories, const char *credentials) {
+        ConfigSet *set = g_new0(ConfigSet, 1);
+        g_autoptr(GPtrArray) files = NULL;
+
+        if (!directories)
+                directories = default_directories;
+        set->entries = g_ptr_array_new_with_free_func(entry_free);
+        set->diagnostics = g_ptr_array_new_with_free_func(diagnostic_free);
+        set->daemon.log_level = LOG_INFO;
+        load_daemon(set, directories);
+        files = config_file_list(directories, NULL, ".vip");
+        for (guint k = 0; k < files->len; k++)
+                load_entry(set, directories, g_ptr_array_index(files, k), credentials);
+        find_conflicts(set);
+        return set;
+}
+
+ConfigSet *config_set_free(ConfigSet *set) {
+        if (!set)
+                return NULL;
+        g_ptr_array_unref(set->entries);
+        g_ptr_array_unref(set->diagnostics);
+        g_free(set);
+        return NULL;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* The value that a .vip file becomes: its defaults, its end, and whether two are the same. Knows no file. */
+
+/**
+ * instance_config_new_default() - every key at its default; address, interface, VHID and key are still missing
+ */
+InstanceConfig *instance_config_new_default(const char *name) {
+        InstanceConfig *c = g_new0(InstanceConfig, 1);
+
+        c->name = g_strdup(name);
+        c->description = g_strdup("");
+        c->enabled = true;
+        c->start_delay_usec = CONFIG_USEC_UNSET;
+        c->carp.advbase = 1;
+        c->carp.dead_ratio = 3;
+        c->carp.multicast = true;
+        c->announce = (AnnounceConfig) { .count = 5, .interval_usec = 200000, .refresh_usec = CONFIG_USEC_UNSET };
+        c->takeover.demote_hold_usec = 3000000;
+        return c;
+}
+
+InstanceConfig *instance_config_free(InstanceConfig *c) {
+        if (!c)
+                return NULL;
+        explicit_bzero(c->carp.key, sizeof(c->carp.key));
+        g_free(c->name);
+        g_free(c->path);
+        g_free(c->description);
+        g_free(c->addresses);
+        g_free(c->carp.peers);
+        g_free(c->takeover.up_script);
+        g_free(c->takeover.down_script);
+        g_free(c->takeover.script_parameter);
+        g_free(c);
+        return NULL;
+}
+
+static bool carp_equal(const CarpConfig *a, const CarpConfig *b) {
+        if (a->n_peers != b->n_peers || a->n_key_bytes != b->n_key_bytes)
+                return false;
+        for (size_t k = 0; k < a->n_peers; k++)
+                if (!ip_address_equal(&a->peers[k], &b->peers[k]))
+                        return false;
+        return a->vhid == b->vhid && a->advbase == b->advbase && a->advskew == b->advskew &&
+               a->dead_ratio == b->dead_ratio && a->preempt == b->preempt &&
+               a->preempt_delay_usec == b->preempt_delay_usec && memcmp(a->key, b->key, a->n_key_bytes) == 0 &&
+               ip_address_equal(&a->source_ipv4, &b->source_ipv4) && ip_address_equal(&a->source_ipv6, &b->source_ipv6) &&
+               a->multicast == b->multicast && ip_address_equal(&a->group_ipv4, &b->group_ipv4) &&
+               a->strict_replay == b->strict_replay;
+}
+
+static bool takeover_equal(const TakeoverConfig *a, const TakeoverConfig *b) {
+        return g_strcmp0(a->up_script, b->up_script) == 0 && g_strcmp0(a->down_script, b->down_script) == 0 &&
+               g_strcmp0(a->script_parameter, b->script_parameter) == 0 && a->neutral == b->neutral &&
+               a->demote_hold_usec == b->demote_hold_usec;
+}
+
+/**
+ * instance_config_equal() - would a reload from one to the other change anything?
+ */
+bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
+        if (a->n_addresses != b->n_addresses)
+                return false;
+        for (size_t k = 0; k < a->n_addresses; k++)
+                if (a->addresses[k].prefix_length != b->addresses[k].prefix_length ||
+                    !ip_address_equal(&a->addresses[k].address, &b->addresses[k].address))
+                        return false;
+        return g_str_equal(a->name, b->name) && g_str_equal(a->description, b->description) &&
+               g_str_equal(a->interface, b->interface) && a->enabled == b->enabled &&
+               a->ignore_carrier == b->ignore_carrier && a->lease == b->lease && a->lease_sec == b->lease_sec &&
+               a->start_delay_usec == b->start_delay_usec && carp_equal(&a->carp, &b->carp) &&
+               a->announce.count == b->announce.count && a->announce.interval_usec == b->announce.interval_usec &&
+               a->announce.refresh_usec == b->announce.refresh_usec && takeover_equal(&a->takeover, &b->takeover);
+}
+
+/**
+ * instance_config_lease_sec() - the kernel lifetime of held addresses in seconds; 0: for ever
+ */
+uint32_t instance_config_lease_sec(const InstanceConfig *c) {
+        uint64_t dead_sec;
+
+        switch (c->lease) {
+        case CONFIG_LEASE_NO:
+                return 0;
+        case CONFIG_LEASE_FIXED:
+                return c->lease_sec;
+        case CONFIG_LEASE_AUTO:
+                break;
+        }
+        dead_sec = (uint64_t) c->carp.dead_ratio * c->carp.advbase;
+        /* the kernel may be a second late; and a day is as good as for ever */
+        return (uint32_t) CLAMP(dead_sec, 2, 86401) - 1;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/replay.h"
+
+#include <string.h>
+
+/* Advert counters. By default as lenient as the BSDs must be (ucarp and FreeBSD send random counters while they are alone,
+ * OpenBSD the same one for ever), with one guard: an advert from our own address with one of our last counters is our own
+ * echo, as teamed virtual switches make it. In strict mode, for groups of vipd alone, the counter is
+ *
+ *     sequence (40 bits) | advbase (8) | advskew (8) | byte 4 (8)
+ *
+ * so that the digest, which covers the counter but not those three header fields, covers them after all, and the sequence
+ * must rise from advert to advert. Pure: no clock, no memory, no file; whoever calls persists the sequence. */
+
+#define SEQUENCE_MAX ((UINT64_C(1) << 40) - 1)
+
+static uint64_t replay_random(Replay *r) {
+        /* xorshift64*: unpredictable enough, as the counter needs to be unlike a peer's, not secret */
+        r->random ^= r->random >> 12;
+        r->random ^= r->random << 25;
+        r->random ^= r->random >> 27;
+        return r->random * UINT64_C(2685821657736338717);
+}
+
+static uint64_t replay_bind(uint64_t sequence, ReplayHeader header) {
+        return (sequence << 24) | ((uint64_t) header.advbase << 16) | ((uint64_t) header.advskew << 8) |
+               header.demotion;
+}
+
+/**
+ * replay_init() - start the counters of one instance
+ */
+void replay_init(Replay *r, bool strict, uint64_t seed, uint64_t sequence) {
+        *r = (Replay) { .strict = strict, .random = seed != 0 ? seed : 1 };
+        r->sequence = strict ? sequence & SEQUENCE_MAX : replay_random(r);
+}
+
+/**
+ * replay_next() - the counter of the next advert, noted as ours
+ * @header: the fields it will travel with; strict mode binds them
+ */
+uint64_t replay_next(Replay *r, ReplayHeader header) {
+        uint64_t counter;
+
+        if (r->strict) {
+                counter = replay_bind(r->sequence, header);
+                r->sequence = (r->sequence + 1) & SEQUENCE_MAX;
+        } else {
+                /* a random step, so that it is never the "received + 1" with which ucarp and FreeBSD go on */
+                r->sequence += 1 + (replay_random(r) & UINT64_C(0xffffff));
+                counter = r->sequence;
+        }
+        r->own[r->n_own++ % REPLAY_N_OWN] = counter;
+        return counter;
+}
+
+static bool replay_is_own(const Replay *r, uint64_t counter) {
+        unsigned n = r->n_own < REPLAY_N_OWN ? r->n_own : REPLAY_N_OWN;
+
+        for (unsigned k = 0; k < n; k++)
+                if (r->own[k] == counter)
+                        return true;
+        return false;
+}
+
+static bool address_equal(const ElectionAddress *a, const ElectionAddress *b) {
+        return a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
+}
+
+/* The peer's place, or the place of the one not heard for longest: a group larger than the table forgets, never refuses. */
+static ReplayPeer *replay_peer(Replay *r, const ElectionAddress *source) {
+        ReplayPeer *oldest = &r->peers[0];
+
+        for (unsigned k = 0; k < r->n_peers; k++) {
+                if (address_equal(&r->peers[k].source, source))
+                        return &r->peers[k];
+                if (r->peers[k].heard_usec < oldest->heard_usec)
+                        oldest = &r->peers[k];
+        }
+        if (r->n_peers < REPLAY_N_PEERS)
+                oldest = &r->peers[r->n_peers++];
+        *oldest = (ReplayPeer) { .source = *source };
+        return oldest;
+}
+
+/**
+ * replay_accept() - judge the counter of an advert whose digest was right
+ * @own: its source address is ours
+ * @header: the header fields it came with
+ */
+ReplayVerdict replay_accept(Replay *r, const ElectionAddress *source, bool own, uint64_t counter, ReplayHeader header,
+                            uint64_t now_usec) {
+        ReplayPeer *peer;
+
+        /* The counter alone proves nothing: a ucarp backup goes on with its master's numbers. */
+        if (own && replay_is_own(r, counter))
+                return REPLAY_VERDICT_LOOP;
+        if (!r->strict)
+                return REPLAY_VERDICT_OK;
+        if (counter != replay_bind(counter >> 24, header))
+                return REPLAY_VERDICT_REPLAY;
+        peer = replay_peer(r, source);
+        if (peer->heard_usec != 0 && counter >> 24 <= peer->highest)
+                return REPLAY_VERDICT_REPLAY;
+        peer->highest = counter >> 24;
+        peer->heard_usec = now_usec;
+        return REPLAY_VERDICT_OK;
+}

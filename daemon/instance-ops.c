@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance-ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "io/announce.h"
+#include "util/cleanup.h"
+#include "util/event-priority.h"
+#include "util/log.h"
+
+/* Binds one instance to the kernel: which sockets it sends on, which addresses it holds, which timer wakes it. Turns facts about a link into
+ * the one question the instance asks: can this interface be used, and if not, why. Decides nothing about the election. */
+
+typedef struct HeldAddress {
+        Address *address;
+        bool foreign; /* configured for ever by somebody else: never touched */
+        bool held;    /* we put it there */
+        bool seen;    /* and the kernel has reported it since */
+        bool told;    /* the log line about `foreign` */
+} HeldAddress;
+
+struct InstanceIo {
+        sd_event *event;
+        Transport *transport;
+        AddressSocket *socket;
+        Instance *instance;
+        const InstanceConfig *config; /* the instance's, borrowed */
+        sd_event_source *timer;
+
+        int ifindex; /* 0: not bound */
+        bool carrier;
+        uint8_t mac[MAC_BYTES];
+        TransportPort *ipv4, *ipv6; /* NULL: no VIP of that family */
+        IpAddress source_ipv4, source_ipv6;
+        uint8_t vhid;
+        IpAddress group_ipv4; /* joined; AF_UNSPEC: not */
+        bool joined_ipv6;
+        HeldAddress *addresses;
+        size_t n_addresses;
+};
+
+static bool has_family(const InstanceConfig *c, int family) {
+        for (size_t k = 0; k < c->n_addresses; k++)
+                if (c->addresses[k].address.family == family)
+                        return true;
+        return false;
+}
+
+static const IpAddress *group_of(const InstanceConfig *c, int family) {
+        if (family == AF_INET6)
+                return &carp_group_ipv6;
+        return c->carp.group_ipv4.family == AF_UNSPEC ? &carp_group_ipv4 : &c->carp.group_ipv4;
+}
+
+static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *source, const uint8_t *payload) {
+        IpFrame frame = { .source = *source, .destination = *group_of(io->config, source->family) };
+        uint8_t bytes[IP_FRAME_BYTES_MAX];
+
+        memcpy(frame.source_mac, io->mac, MAC_BYTES);
+        if (io->config->carp.multicast)
+                ip_frame_multicast_mac(&frame.destination, frame.destination_mac);
+        else
+                memcpy(frame.destination_mac, mac_broadcast, MAC_BYTES);
+        return transport_port_send_frame(port, bytes, ip_frame_build(&frame, payload, bytes));
+}
+
+/* One advert reached the wire: good. Every way failed: the first error. */
+static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+        InstanceIo *io = userdata;
+        const CarpConfig *c = &io->config->carp;
+        struct {
+                TransportPort *port;
+                const IpAddress *source;
+        } ways[] = { { io->ipv4, &io->source_ipv4 }, { io->ipv6, &io->source_ipv6 } };
+        int error = 0;
+        bool sent = false;
+
+        for (size_t w = 0; w < G_N_ELEMENTS(ways); w++) {
+                if (!ways[w].port || ways[w].source->family == AF_UNSPEC)
+                        continue;
+                if (c->n_peers == 0) {
+                        int r = send_group(io, ways[w].port, ways[w].source, payload);
+
+                        sent = sent || r >= 0;
+                        error = error ?: r;
+                }
+                for (size_t k = 0; k < c->n_peers; k++) {
+                        int r;
+
+                        if (c->peers[k].family != ways[w].source->family)
+                                continue;
+                        r = transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], payload);
+                        sent = sent || r >= 0;
+                        error = error ?: r;
+                }
+        }
+        return sent ? 0 : error ?: -ENOTCONN;
+}
+
+static int op_hold(void *userdata) {
+        InstanceIo *io = userdata;
+        int error = 0;
+
+        for (size_t k = 0; k < io->n_addresses; k++) {
+                HeldAddress *h = &io->addresses[k];
+                int r;
+
+                if (h->foreign)
+                        continue;
+                r = address_hold(h->address);
+                if (r < 0)
+                        error = error ?: r;
+                else if (!h->held) {
+                        h->held = true;
+                        h->seen = false;
+                }
+        }
+        return error;
+}
+
+static void op_release(void *userdata) {
+        InstanceIo *io = userdata;
+
+        for (size_t k = 0; k < io->n_addresses; k++) {
+                HeldAddress *h = &io->addresses[k];
+                int r;
+
+                if (h->foreign)
+                        continue;
+                r = address_drop(h->address);
+                if (r < 0)
+                        log_warning_errno(r, "%s: an address could not be dropped: %m", io->config->name);
+                h->held = h->seen = false;
+        }
+}
+
+static void op_announce(void *userdata) {
+        InstanceIo *io = userdata;
+        TransportPort *port = io->ipv4 ?: io->ipv6;
+
+        for (size_t k = 0; port && k < io->n_addresses; k++)
+                (void) announce_address(port, io->mac, &address_prefix(io->addresses[k].address)->address);
+}
+
+static void op_arm(void *userdata, uint64_t deadline_usec) {
+        InstanceIo *io = userdata;
+
+        if (deadline_usec != UINT64_MAX)
+                (void) sd_event_source_set_time(io->timer, deadline_usec);
+        (void) sd_event_source_set_enabled(io->timer, deadline_usec == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+const InstanceOps instance_io_ops = {
+        .send = op_send,
+        .hold = op_hold,
+        .release = op_release,
+        .announce = op_announce,
+        .arm = op_arm,
+};
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        InstanceIo *io = userdata;
+        uint64_t now_usec = usec;
+
+        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        instance_on_timer(io->instance, now_usec);
+        return 0;
+}
+
+static CarpVerdict on_receive(void *userdata, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec) {
+        InstanceIo *io = userdata;
+
+        return instance_on_advert(io->instance, source, advert, now_usec);
+}
+
+/**
+ * instance_io_new() - not bound to any interface yet
+ */
+int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses) {
+        g_autoptr(InstanceIo) io = g_new0(InstanceIo, 1);
+        int r;
+
+        io->event = sd_event_ref(event);
+        io->transport = transport;
+        io->socket = addresses;
+        r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_enabled(io->timer, SD_EVENT_OFF);
+        r = sd_event_source_set_priority(io->timer, EVENT_PRIORITY_TIMER);
+        if (r < 0)
+                return r;
+        /* a lost timer would be a mute master: better a restart */
+        r = sd_event_source_set_exit_on_failure(io->timer, true);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&io);
+        return 0;
+}
+
+static void free_addresses(HeldAddress *addresses, size_t n) {
+        for (size_t k = 0; k < n; k++)
+                address_free(addresses[k].address);
+        g_free(addresses);
+}
+
+static void close_ports(InstanceIo *io) {
+        if (io->ipv4) {
+                if (io->group_ipv4.family != AF_UNSPEC)
+                        transport_port_leave(io->ipv4, &io->group_ipv4);
+                transport_port_unlisten(io->ipv4, io->vhid);
+                io->ipv4 = transport_port_release(io->ipv4);
+        }
+        if (io->ipv6) {
+                if (io->joined_ipv6)
+                        transport_port_leave(io->ipv6, &carp_group_ipv6);
+                transport_port_unlisten(io->ipv6, io->vhid);
+                io->ipv6 = transport_port_release(io->ipv6);
+        }
+        io->group_ipv4 = (IpAddress) { 0 };
+        io->joined_ipv6 = false;
+}
+
+static void unbind(InstanceIo *io) {
+        close_ports(io);
+        free_addresses(io->addresses, io->n_addresses);
+        io->addresses = NULL;
+        io->n_addresses = 0;
+        io->ifindex = 0;
+        io->carrier = false;
+}
+
+InstanceIo *instance_io_free(InstanceIo *io) {
+        if (!io)
+                return NULL;
+        unbind(io);
+        sd_event_source_disable_unref(io->timer);
+        sd_event_unref(io->event);
+        g_free(io);
+        return NULL;
+}
+
+void instance_io_attach(InstanceIo *io, Instance *i) {
+        io->instance = i;
+}
+
+static int open_family(InstanceIo *io, int family, TransportPort **port) {
+        const InstanceConfig *c = io->config;
+        int r;
+
+        if (!has_family(c, family))
+                return 0;
+        r = transport_port_acquire(io->transport, io->ifindex, family, port);
+        if (r < 0)
+                return r;
+        r = transport_port_listen(*port, c->carp.vhid, on_receive, io);
+        if (r < 0) {
+                *port = transport_port_release(*port);
+                return r;
+        }
+        io->vhid = c->carp.vhid;
+        if (!c->carp.multicast || c->carp.n_peers > 0)
+                return 0;
+        r = transport_port_join(*port, group_of(c, family));
+        if (r < 0)
+                return r;
+        if (family == AF_INET)
+                io->group_ipv4 = *group_of(c, family);
+        else
+                io->joined_ipv6 = true;
+        return 0;
+}
+
+/* Makes the set of addresses the configuration's; what stays keeps its state, what goes is dropped if we hold it. */
+static int build_addresses(InstanceIo *io) {
+        const InstanceConfig *c = io->config;
+        HeldAddress *new = g_new0(HeldAddress, c->n_addresses);
+        uint32_t lease_sec = instance_config_lease_sec(c);
+
+        for (size_t k = 0; k < c->n_addresses; k++) {
+                int r = address_new(&new[k].address, io->socket, io->ifindex, &c->addresses[k], lease_sec);
+
+                if (r < 0) {
+                        free_addresses(new, c->n_addresses);
+                        return r;
+                }
+        }
+        for (size_t o = 0; o < io->n_addresses; o++) {
+                HeldAddress *old = &io->addresses[o];
+                const IpPrefix *p = address_prefix(old->address);
+                bool stays = false;
+
+                for (size_t k = 0; k < c->n_addresses; k++)
+                        if (p->prefix_length == c->addresses[k].prefix_length &&
+                            ip_address_equal(&p->address, &c->addresses[k].address)) {
+                                new[k].foreign = old->foreign;
+                                new[k].held = old->held;
+                                new[k].seen = old->seen;
+                                new[k].told = old->told;
+                                stays = true;
+                        }
+                if (!stays && old->held)
+                        (void) address_drop(old->address);
+        }
+        free_addresses(io->addresses, io->n_addresses);
+        io->addresses = new;
+        io->n_addresses = c->n_addresses;
+        return 0;
+}
+
+static int bind_link(InstanceIo *io, const Link *link) {
+        int r;
+
+        io->ifindex = link->ifindex;
+        r = open_family(io, AF_INET, &io->ipv4);
+        if (r >= 0)
+                r = open_family(io, AF_INET6, &io->ipv6);
+        if (r >= 0)
+                r = build_addresses(io);
+        if (r < 0)
+                unbind(io);
+        return r;
+}
+
+static void choose_source(const InstanceConfig *c, const Link *link, int family, const IpAddress *wish, IpAddress *ret) {
+        *ret = (IpAddress) { 0 };
+        if (!has_family(c, family))
+                return;
+        if (wish->family != AF_UNSPEC)
+                *ret = *wish;
+        else
+                (void) link_choose_source(link, family, c->addresses, c->n_addresses, ret);
+}
+
+/* Whose are the addresses that the kernel shows? Somebody's permanent ones are left alone, whoever is master. Ours, left by a process that
+ * is gone, are dropped while we are not. Ours that vanished are missing. */
+static bool look_at_addresses(InstanceIo *io, const Link *link) {
+        bool missing = false;
+
+        for (size_t k = 0; k < io->n_addresses; k++) {
+                HeldAddress *h = &io->addresses[k];
+                const LinkAddress *a = link_find_address(link, address_prefix(h->address));
+
+                h->foreign = a && a->permanent && a->protocol != ADDRESS_PROTOCOL && !h->held;
+                if (h->foreign && !h->told) {
+                        char text[IP_PREFIX_TEXT_BYTES];
+
+                        log_warning("%s: %s is configured on %s by somebody else; it is left as it is, also when we are not master",
+                                    io->config->name,
+                                    ip_prefix_format(address_prefix(h->address), text),
+                                    link->name);
+                }
+                h->told = h->foreign;
+                if (h->foreign)
+                        continue;
+                if (a && !h->held && a->protocol == ADDRESS_PROTOCOL)
+                        (void) address_drop(h->address);
+                if (h->held && h->seen && !a)
+                        missing = true;
+                h->seen = h->held && a;
+        }
+        return missing;
+}
+
+static ElectionReason judge(InstanceIo *io, const Link *link) {
+        const InstanceConfig *c = io->config;
+
+        io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
+        if (!link->up || !(link->carrier || c->ignore_carrier))
+                return ELECTION_REASON_LINK_DOWN;
+        choose_source(c, link, AF_INET, &c->carp.source_ipv4, &io->source_ipv4);
+        choose_source(c, link, AF_INET6, &c->carp.source_ipv6, &io->source_ipv6);
+        if (io->source_ipv4.family == AF_UNSPEC && io->source_ipv6.family == AF_UNSPEC)
+                return ELECTION_REASON_NO_SOURCE_ADDRESS;
+        return ELECTION_REASON_LINK_UP;
+}
+
+static void gone(InstanceIo *io, uint64_t now_usec) {
+        io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
+        instance_set_link(io->instance, ELECTION_REASON_INTERFACE_MISSING, &io->source_ipv4, &io->source_ipv6, now_usec);
+        unbind(io);
+}
+
+/**
+ * instance_io_update() - the link or the configuration changed
+ * @link: as the kernel has it now; NULL: there is no such interface
+ * @changes: LinkChange mask; 0 when the configuration is what changed
+ */
+void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec) {
+        bool reconfigured = io->config && changes == 0, carrier_back, mac_changed;
+        ElectionReason reason;
+        int r;
+
+        io->config = config;
+        if (!link || (changes & LINK_CHANGE_GONE) || !link->ethernet) {
+                if (link && !link->ethernet && !(changes & LINK_CHANGE_GONE))
+                        log_error("%s: %s is not an Ethernet interface; CARP needs one", config->name, link->name);
+                gone(io, now_usec);
+                return;
+        }
+        if (io->ifindex != 0 && io->ifindex != link->ifindex)
+                gone(io, now_usec);
+        mac_changed = io->ifindex != 0 && memcmp(io->mac, link->mac, MAC_BYTES) != 0;
+        memcpy(io->mac, link->mac, MAC_BYTES);
+        r = 0;
+        if (io->ifindex == 0)
+                r = bind_link(io, link);
+        else if (reconfigured) {
+                close_ports(io);
+                r = bind_link(io, link);
+        }
+        if (r < 0) {
+                log_error_errno(r, "%s: %s cannot be used: %m", config->name, link->name);
+                gone(io, now_usec);
+                return;
+        }
+        carrier_back = link->carrier && !io->carrier;
+        io->carrier = link->carrier;
+        if (carrier_back && io->ipv4)
+                transport_port_rejoin(io->ipv4);
+        if (carrier_back && io->ipv6)
+                transport_port_rejoin(io->ipv6);
+
+        reason = judge(io, link);
+        instance_set_link(io->instance, reason, &io->source_ipv4, &io->source_ipv6, now_usec);
+        if (look_at_addresses(io, link))
+                instance_on_address_missing(io->instance, now_usec);
+        if (carrier_back || mac_changed)
+                instance_on_carrier_back(io->instance, now_usec);
+}
+
+void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]) {
+        const TransportPort *ports[] = { io->ipv4, io->ipv6 };
+
+        for (size_t v = 0; v < N_CARP_VERDICTS; v++)
+                ret[v] = 0;
+        for (size_t p = 0; p < G_N_ELEMENTS(ports); p++)
+                for (size_t v = 0; ports[p] && v < N_CARP_VERDICTS; v++)
+                        ret[v] += transport_port_rejected(ports[p])[v];
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* The real InstanceOps: one instance's sockets, addresses and timer on a real interface. */
+#include <glib.h>
+#include <systemd/sd-event.h>
+
+#include "instance.h"
+#include "io/address.h"
+#include "io/link.h"
+#include "io/transport.h"
+
+typedef struct InstanceIo InstanceIo;
+
+extern const InstanceOps instance_io_ops; /* userdata: the InstanceIo */
+
+int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses);
+InstanceIo *instance_io_free(InstanceIo *io);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
+
+void instance_io_attach(InstanceIo *io, Instance *i); /* borrowed; whom timers and adverts reach */
+/* The link (NULL: there is none) or the configuration is new or has changed: opens, joins, tells the instance. */
+void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec);
+/* Frames refused on this instance's sockets before any instance saw them, summed over the families, by verdict. */
+void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]);

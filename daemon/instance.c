@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "proto/carp-hmac.h"
+
+/* One election with its addresses. The only place that knows in which order effects happen: on becoming master hold, advert, announce; on
+ * leaving release, then the last advert or bow-out. Knows no socket, loop or bus: InstanceOps carries out, an observer is told. Time comes in
+ * as an argument and one deadline goes out. The manager calls it in the daemon, the simulator in the tests. */
+
+/* An address that somebody else removes is put back at once; whoever fights us for it more often than this in a second wins. */
+#define RESTORES_PER_SEC 20
+#define USEC_PER_SEC UINT64_C(1000000)
+
+struct Instance {
+        InstanceConfig *config;
+        const InstanceOps *ops;
+        void *ops_userdata;
+        InstanceObserver observer;
+
+        Election election;
+        Replay replay;
+        CarpHmac *hmac;            /* what we send and accept */
+        CarpHmac *hmac_link_local; /* also accepted: FreeBSD hashes fe80:: addresses too; NULL if we have none */
+        CarpAdvert next;           /* sealed beforehand, so that a takeover computes nothing */
+
+        IpAddress ipv4, ipv6; /* our sources */
+        IpAddress master;
+        InstancePeer peers[INSTANCE_N_PEERS];
+        size_t n_peers;
+        char *problem;
+
+        uint64_t renew_usec; /* master: the lease; UINT64_MAX: none */
+        uint32_t n_announce; /* rounds left in this burst */
+        uint64_t announce_usec;
+        uint64_t restore_begin_usec;
+        unsigned n_restored;
+
+        uint64_t changed_usec, changed_realtime_usec;
+        InstanceStatistics statistics;
+};
+
+static ElectionAddress election_address(const IpAddress *a) {
+        ElectionAddress r = { 0 };
+
+        if (a->family == AF_UNSPEC)
+                return r;
+        r.n_bytes = (uint8_t) ip_address_n_bytes(a);
+        memcpy(r.bytes, a->bytes, r.n_bytes);
+        return r;
+}
+
+static ElectionConfig election_config(const InstanceConfig *c) {
+        return (ElectionConfig) {
+                .advbase = c->carp.advbase,
+                .advskew = c->carp.advskew,
+                .dead_ratio = c->carp.dead_ratio,
+                .preempt = c->carp.preempt,
+                .preempt_delay_usec = c->carp.preempt_delay_usec,
+                .start_delay_usec = c->start_delay_usec,
+        };
+}
+
+/* Computes counter and digest of the advert that will be sent next with this header. Only strict mode ties them to the header. */
+static void seal(Instance *i, uint8_t advbase, uint8_t advskew) {
+        i->next = (CarpAdvert) { .vhid = i->config->carp.vhid, .advbase = advbase, .advskew = advskew };
+        i->next.counter = replay_next(&i->replay, (ReplayHeader) { .advbase = advbase, .advskew = advskew });
+        carp_hmac_digest(i->hmac, i->next.counter, i->next.digest);
+}
+
+static void make_hmac(Instance *i) {
+        const InstanceConfig *c = i->config;
+        g_autofree IpAddress *addresses = g_new0(IpAddress, c->n_addresses);
+        bool link_local = false;
+        CarpHmacInput input = {
+                .key = c->carp.key,
+                .n_key_bytes = c->carp.n_key_bytes,
+                .vhid = c->carp.vhid,
+                .addresses = addresses,
+                .n_addresses = c->n_addresses,
+        };
+
+        for (size_t k = 0; k < c->n_addresses; k++) {
+                addresses[k] = c->addresses[k].address;
+                link_local = link_local || (addresses[k].family == AF_INET6 && ip_address_is_link_local(&addresses[k]));
+        }
+        carp_hmac_free(i->hmac);
+        i->hmac = carp_hmac_new(&input);
+        i->hmac_link_local = carp_hmac_free(i->hmac_link_local);
+        input.with_link_local = true;
+        if (link_local)
+                i->hmac_link_local = carp_hmac_new(&input);
+}
+
+static uint64_t deadline(const Instance *i) {
+        uint64_t t = election_deadline_usec(&i->election);
+
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return t;
+        if (i->renew_usec < t)
+                t = i->renew_usec;
+        return i->announce_usec < t ? i->announce_usec : t;
+}
+
+static void arm(Instance *i) {
+        i->ops->arm(i->ops_userdata, deadline(i));
+}
+
+static int hold(Instance *i, uint64_t now_usec) {
+        uint32_t lease_sec = instance_config_lease_sec(i->config);
+        int r = i->ops->hold(i->ops_userdata);
+
+        i->renew_usec = lease_sec > 0 ? now_usec + lease_sec * USEC_PER_SEC / 2 : UINT64_MAX;
+        if (r < 0)
+                i->statistics.hold_errors++;
+        return r;
+}
+
+static void announce_round(Instance *i, uint64_t now_usec) {
+        const AnnounceConfig *a = &i->config->announce;
+
+        i->ops->announce(i->ops_userdata);
+        i->statistics.announcements++;
+        if (i->n_announce > 0)
+                i->n_announce--;
+        if (i->n_announce > 0)
+                i->announce_usec = now_usec + a->interval_usec;
+        else
+                i->announce_usec = a->refresh_usec == CONFIG_USEC_UNSET ? UINT64_MAX : now_usec + a->refresh_usec;
+}
+
+static void announce_burst(Instance *i, uint64_t now_usec) {
+        i->n_announce = i->config->announce.count;
+        announce_round(i, now_usec);
+}
+
+static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec) {
+        bool leaving = u->send == ELECTION_SEND_BOW_OUT;
+        uint8_t advbase = leaving ? 255 : u->advbase, advskew = leaving ? 255 : u->advskew;
+        uint8_t payload[CARP_PAYLOAD_BYTES];
+        ElectionUpdate ignored;
+        int r;
+
+        if (i->config->carp.strict_replay && (i->next.advbase != advbase || i->next.advskew != advskew))
+                seal(i, advbase, advskew);
+        i->next.advbase = advbase;
+        i->next.advskew = advskew;
+        carp_encode(&i->next, payload);
+        r = i->ops->send(i->ops_userdata, payload);
+        if (r < 0)
+                i->statistics.send_errors++;
+        else if (leaving)
+                i->statistics.bow_outs_sent++;
+        else
+                i->statistics.adverts_sent++;
+        election_step(&i->election,
+                      &(ElectionEvent) { .type = ELECTION_EVENT_SENT, .u.sent = r >= 0 },
+                      now_usec,
+                      &ignored);
+}
+
+static const IpAddress *own_source(const Instance *i) {
+        return i->ipv4.family != AF_UNSPEC ? &i->ipv4 : &i->ipv6;
+}
+
+static unsigned set_master(Instance *i, const IpAddress *master) {
+        if (ip_address_equal(&i->master, master))
+                return 0;
+        i->master = *master;
+        return INSTANCE_CHANGE_MASTER;
+}
+
+static void notify(Instance *i, unsigned changes, const InstanceTransition *transition) {
+        if ((changes != 0 || transition) && i->observer.changed)
+                i->observer.changed(i->observer.userdata, i, changes, transition);
+}
+
+/* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
+static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *master, uint64_t now_usec) {
+        InstanceTransition transition = { .from = u->from, .to = u->to, .reason = u->reason };
+        bool lost = false;
+        unsigned changes = 0;
+
+        if (u->changed && u->from == ELECTION_STATE_MASTER) {
+                /* before the last advert: never two holders (invariant 1) */
+                i->ops->release(i->ops_userdata);
+                i->n_announce = 0;
+                i->renew_usec = i->announce_usec = UINT64_MAX;
+        }
+        if (u->changed && u->to == ELECTION_STATE_MASTER)
+                lost = hold(i, now_usec) < 0;
+        if (u->send != ELECTION_SEND_NONE && !lost)
+                send_advert(i, u, now_usec);
+        if (u->announce && !lost)
+                announce_burst(i, now_usec);
+        /* the next advert is made when nobody waits for it */
+        if (u->send != ELECTION_SEND_NONE && !lost)
+                seal(i, i->config->carp.advbase, election_advskew(&i->election));
+
+        if (u->changed) {
+                i->statistics.transitions++;
+                if (u->reason == ELECTION_REASON_STALLED)
+                        i->statistics.stalls++;
+                i->changed_usec = now_usec;
+                i->changed_realtime_usec = (uint64_t) g_get_real_time();
+                changes |= INSTANCE_CHANGE_STATE;
+        }
+        if (i->election.state == ELECTION_STATE_MASTER)
+                changes |= set_master(i, own_source(i));
+        else if (master)
+                changes |= set_master(i, master);
+        else if (u->changed)
+                changes |= set_master(i, &(IpAddress) { 0 });
+        notify(i, changes, u->changed ? &transition : NULL);
+
+        if (lost) {
+                ElectionUpdate next;
+
+                election_step(&i->election,
+                              &(ElectionEvent) { .type = ELECTION_EVENT_ADDRESS_LOST,
+                                                 .u.hold_usec = i->config->takeover.demote_hold_usec },
+                              now_usec,
+                              &next);
+                carry_out(i, &next, NULL, now_usec);
+        }
+}
+
+static void step(Instance *i, const ElectionEvent *event, const IpAddress *master, uint64_t now_usec) {
+        ElectionUpdate update;
+
+        election_step(&i->election, event, now_usec, &update);
+        carry_out(i, &update, master, now_usec);
+        arm(i);
+}
+
+/**
+ * instance_new() - one instance, in init until instance_set_link() says that its link is usable
+ */
+Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops_userdata, const InstanceObserver *observer,
+                       uint64_t seed, uint64_t sequence) {
+        Instance *i = g_new0(Instance, 1);
+        ElectionConfig c = election_config(config);
+        ElectionUpdate ignored;
+
+        i->config = config;
+        i->ops = ops;
+        i->ops_userdata = ops_userdata;
+        if (observer)
+                i->observer = *observer;
+        i->problem = g_strdup("");
+        i->renew_usec = i->announce_usec = UINT64_MAX;
+        make_hmac(i);
+        replay_init(&i->replay, config->carp.strict_replay, seed, sequence);
+        election_init(&i->election, &c, seed);
+        i->election.reason = ELECTION_REASON_INTERFACE_MISSING;
+        if (!config->enabled)
+                election_step(&i->election,
+                              &(ElectionEvent) { .type = ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_DISABLED },
+                              0,
+                              &ignored);
+        seal(i, config->carp.advbase, config->carp.advskew);
+        i->changed_realtime_usec = (uint64_t) g_get_real_time();
+        return i;
+}
+
+Instance *instance_free(Instance *i) {
+        if (!i)
+                return NULL;
+        carp_hmac_free(i->hmac);
+        carp_hmac_free(i->hmac_link_local);
+        instance_config_free(i->config);
+        g_free(i->problem);
+        g_free(i);
+        return NULL;
+}
+
+/**
+ * instance_set_link() - what the interface is good for now
+ * @reason: LINK_UP: usable, with at least one source address; else why not
+ */
+void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4, const IpAddress *ipv6, uint64_t now_usec) {
+        static const ElectionReason bars[] = {
+                ELECTION_REASON_LINK_DOWN,
+                ELECTION_REASON_INTERFACE_MISSING,
+                ELECTION_REASON_NO_SOURCE_ADDRESS,
+        };
+        ElectionEvent source = { .type = ELECTION_EVENT_SOURCE,
+                                 .u.source = { .ipv4 = election_address(ipv4), .ipv6 = election_address(ipv6) } };
+        ElectionReason before = i->election.reason;
+
+        /* the new bar first, so that changing from one to another is not a moment of freedom */
+        if (reason != ELECTION_REASON_LINK_UP && !election_is_barred(&i->election, reason))
+                step(i, &(ElectionEvent) { .type = ELECTION_EVENT_BAR, .u.bar.reason = reason }, NULL, now_usec);
+        i->ipv4 = *ipv4;
+        i->ipv6 = *ipv6;
+        step(i, &source, NULL, now_usec);
+        for (size_t k = 0; k < G_N_ELEMENTS(bars); k++)
+                if (bars[k] != reason && election_is_barred(&i->election, bars[k]))
+                        step(i,
+                             &(ElectionEvent) { .type = ELECTION_EVENT_UNBAR, .u.bar.reason = bars[k] },
+                             NULL,
+                             now_usec);
+        if (i->election.state == ELECTION_STATE_INIT && i->election.reason != before)
+                notify(i, INSTANCE_CHANGE_STATE, NULL);
+}
+
+static InstancePeer *find_peer(Instance *i, const IpAddress *source, unsigned *changes) {
+        InstancePeer *oldest = &i->peers[0];
+
+        for (size_t k = 0; k < i->n_peers; k++) {
+                if (ip_address_equal(&i->peers[k].source, source))
+                        return &i->peers[k];
+                if (i->peers[k].heard_usec < oldest->heard_usec)
+                        oldest = &i->peers[k];
+        }
+        if (i->n_peers < INSTANCE_N_PEERS)
+                oldest = &i->peers[i->n_peers++];
+        *oldest = (InstancePeer) { .source = *source, .role = INSTANCE_PEER_BACKUP };
+        *changes |= INSTANCE_CHANGE_PEERS;
+        return oldest;
+}
+
+static void set_role(InstancePeer *p, InstancePeerRole role, unsigned *changes) {
+        if (p->role != role)
+                *changes |= INSTANCE_CHANGE_PEERS;
+        p->role = role;
+}
+
+static unsigned note_peer(Instance *i, const IpAddress *source, const CarpAdvert *a, bool reigns, uint64_t now_usec) {
+        unsigned changes = 0;
+        InstancePeer *p = find_peer(i, source, &changes);
+
+        if (p->advbase != a->advbase || p->advskew != a->advskew)
+                changes |= INSTANCE_CHANGE_PEERS;
+        p->advbase = a->advbase;
+        p->advskew = a->advskew;
+        p->heard_usec = now_usec;
+        for (size_t k = 0; k < i->n_peers; k++)
+                if (reigns && &i->peers[k] != p && i->peers[k].source.family == source->family)
+                        set_role(&i->peers[k], INSTANCE_PEER_BACKUP, &changes);
+        set_role(p, reigns ? INSTANCE_PEER_MASTER : INSTANCE_PEER_BACKUP, &changes);
+        return changes;
+}
+
+/**
+ * instance_on_advert() - an advert that passed every check a stranger could make
+ *
+ * Returns what became of it: hmac, loop and replay are decided here, and counted.
+ */
+CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec) {
+        ReplayHeader header = { .advbase = advert->advbase, .advskew = advert->advskew, .demotion = advert->demotion };
+        ElectionEvent event = { .type = ELECTION_EVENT_ADVERT,
+                                .u.advert = { .advbase = advert->advbase,
+                                              .advskew = advert->advskew,
+                                              .source = election_address(source) } };
+        bool own = ip_address_equal(source, &i->ipv4) || ip_address_equal(source, &i->ipv6);
+        bool leaving = advert->advbase == 255 && advert->advskew == 255, reigns;
+        CarpVerdict verdict = CARP_VERDICT_OK;
+        const IpAddress *master = NULL;
+
+        if (!carp_hmac_verify(i->hmac, advert->counter, advert->digest) &&
+            !(i->hmac_link_local && carp_hmac_verify(i->hmac_link_local, advert->counter, advert->digest)))
+                verdict = CARP_VERDICT_HMAC;
+        else
+                switch (replay_accept(&i->replay, &event.u.advert.source, own, advert->counter, header, now_usec)) {
+                case REPLAY_VERDICT_OK:
+                        break;
+                case REPLAY_VERDICT_LOOP:
+                        verdict = CARP_VERDICT_LOOP;
+                        break;
+                case REPLAY_VERDICT_REPLAY:
+                        verdict = CARP_VERDICT_REPLAY;
+                        break;
+                }
+        if (verdict != CARP_VERDICT_OK) {
+                i->statistics.rejected[verdict]++;
+                return verdict;
+        }
+        i->statistics.adverts_received++;
+        if (leaving)
+                i->statistics.bow_outs_received++;
+        /* a dual-stack master speaks twice; it is known by its IPv4 address, not by each in turn */
+        if (leaving)
+                master = &(IpAddress) { 0 };
+        else if (source->family == AF_INET || i->master.family != AF_INET)
+                master = source;
+        step(i, &event, master, now_usec);
+        reigns = !leaving && i->election.state != ELECTION_STATE_MASTER;
+        notify(i, note_peer(i, source, advert, reigns, now_usec), NULL);
+        return CARP_VERDICT_OK;
+}
+
+static void give_up_address(Instance *i, uint64_t now_usec) {
+        step(i,
+             &(ElectionEvent) { .type = ELECTION_EVENT_ADDRESS_LOST, .u.hold_usec = i->config->takeover.demote_hold_usec },
+             NULL,
+             now_usec);
+}
+
+/**
+ * instance_on_timer() - the armed deadline has come
+ *
+ * The election goes first: only a host that is still master after it may touch a lease.
+ */
+void instance_on_timer(Instance *i, uint64_t now_usec) {
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return;
+        /* renew now what would be due before the next advert wakes us */
+        if (i->renew_usec <= now_usec || (i->renew_usec < election_deadline_usec(&i->election) &&
+                                          i->election.attempted_usec == now_usec)) {
+                i->statistics.lease_renewals++;
+                if (hold(i, now_usec) < 0) {
+                        give_up_address(i, now_usec);
+                        return;
+                }
+        }
+        if (i->announce_usec <= now_usec)
+                announce_round(i, now_usec);
+        arm(i);
+}
+
+/**
+ * instance_on_address_missing() - somebody else removed an address of ours
+ *
+ * Put back at once and announced; whoever insists wins, and we give mastership up.
+ */
+void instance_on_address_missing(Instance *i, uint64_t now_usec) {
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return;
+        /* a master that slept must not put back what is another's by now */
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return;
+        if (now_usec - i->restore_begin_usec >= USEC_PER_SEC) {
+                i->restore_begin_usec = now_usec;
+                i->n_restored = 0;
+        }
+        if (++i->n_restored > RESTORES_PER_SEC || hold(i, now_usec) < 0) {
+                give_up_address(i, now_usec);
+                return;
+        }
+        i->statistics.addresses_restored++;
+        announce_burst(i, now_usec);
+        arm(i);
+}
+
+/**
+ * instance_on_carrier_back() - the segment, or our MAC, is another than the one we announced to
+ */
+void instance_on_carrier_back(Instance *i, uint64_t now_usec) {
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return;
+        announce_burst(i, now_usec);
+        arm(i);
+}
+
+InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now_usec) {
+        if (!instance_enabled(i))
+                return INSTANCE_VERB_NOT_ENABLED;
+        if (i->election.state != ELECTION_STATE_MASTER)
+                return INSTANCE_VERB_NOT_MASTER;
+        if (hold_usec == CONFIG_USEC_UNSET)
+                hold_usec = i->config->takeover.demote_hold_usec;
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = hold_usec }, NULL, now_usec);
+        return INSTANCE_VERB_OK;
+}
+
+InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec) {
+        if (!instance_enabled(i))
+                return INSTANCE_VERB_NOT_ENABLED;
+        if (i->election.state == ELECTION_STATE_INIT || i->election.barred != 0)
+                return INSTANCE_VERB_BUSY;
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, NULL, now_usec);
+        return INSTANCE_VERB_OK;
+}
+
+void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
+        ElectionReason before = i->election.reason;
+
+        if (enabled == instance_enabled(i))
+                return;
+        step(i,
+             &(ElectionEvent) { .type = enabled ? ELECTION_EVENT_UNBAR : ELECTION_EVENT_BAR,
+                                .u.bar.reason = ELECTION_REASON_DISABLED },
+             NULL,
+             now_usec);
+        notify(i,
+               INSTANCE_CHANGE_ENABLED | (i->election.state == ELECTION_STATE_INIT && i->election.reason != before
+                                                          ? INSTANCE_CHANGE_STATE
+                                                          : 0),
+               NULL);
+}
+
+void instance_set_demotion(Instance *i, uint32_t demotion, uint64_t now_usec) {
+        if (demotion == i->election.demotion)
+                return;
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, NULL, now_usec);
+        notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
+}
+
+void instance_stop(Instance *i, ElectionReason reason, uint64_t now_usec) {
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_SHUTDOWN, .u.stop_reason = reason }, NULL, now_usec);
+}
+
+/**
+ * instance_reconfigure() - a new configuration for the same VHID on the same interface
+ * @config: taken
+ */
+void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec) {
+        bool toggled = config->enabled != i->config->enabled, strict = config->carp.strict_replay;
+
+        if (strict != i->config->carp.strict_replay)
+                replay_init(&i->replay, strict, i->replay.random, i->replay.sequence);
+        instance_config_free(i->config);
+        i->config = config;
+        make_hmac(i);
+        seal(i, config->carp.advbase, config->carp.advskew);
+        step(i,
+             &(ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = election_config(config) },
+             NULL,
+             now_usec);
+        if (i->election.state == ELECTION_STATE_MASTER) {
+                if (hold(i, now_usec) < 0)
+                        give_up_address(i, now_usec);
+                else
+                        announce_burst(i, now_usec);
+        }
+        if (toggled)
+                instance_set_enabled(i, config->enabled, now_usec);
+        arm(i);
+        notify(i, INSTANCE_CHANGE_CONFIG, NULL);
+}
+
+void instance_set_problem(Instance *i, const char *problem) {
+        if (g_str_equal(i->problem, problem ?: ""))
+                return;
+        g_free(i->problem);
+        i->problem = g_strdup(problem ?: "");
+        notify(i, INSTANCE_CHANGE_PROBLEM, NULL);
+}
+
+const char *instance_peer_role_to_string(InstancePeerRole role) {
+        switch (role) {
+        case INSTANCE_PEER_MASTER:
+                return "master";
+        case INSTANCE_PEER_BACKUP:
+                return "backup";
+        }
+        return "";
+}
+
+const InstanceConfig *instance_config(const Instance *i) {
+        return i->config;
+}
+
+ElectionState instance_state(const Instance *i) {
+        return i->election.state;
+}
+
+ElectionReason instance_reason(const Instance *i) {
+        return i->election.reason;
+}
+
+bool instance_enabled(const Instance *i) {
+        return !election_is_barred(&i->election, ELECTION_REASON_DISABLED);
+}
+
+uint32_t instance_demotion(const Instance *i) {
+        return i->election.demotion;
+}
+
+const char *instance_problem(const Instance *i) {
+        return i->problem;
+}
+
+const IpAddress *instance_master(const Instance *i) {
+        return &i->master;
+}
+
+size_t instance_peers(const Instance *i, const InstancePeer **ret) {
+        *ret = i->peers;
+        return i->n_peers;
+}
+
+uint64_t instance_state_change_usec(const Instance *i) {
+        return i->changed_usec;
+}
+
+uint64_t instance_state_change_realtime_usec(const Instance *i) {
+        return i->changed_realtime_usec;
+}
+
+const InstanceStatistics *instance_statistics(const Instance *i) {
+        return &i->statistics;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "instance-ops.h"
+#include "persist.h"
+#include "util/log.h"
+#include "util/message-ids.h"
+
+/* The set of instances. Builds them from what config-load read, applies a new reading as a difference, passes link facts down and changes up.
+ * Says nothing to a bus, a unit or a script: they observe. The top of every chain below it, so it is the one that logs. */
+
+typedef struct Slot {
+        Manager *manager;
+        Instance *instance;
+        InstanceIo *io;
+} Slot;
+
+struct Manager {
+        sd_event *event;
+        char *state_dir;
+        ManagerLoad load;
+        void *load_userdata;
+        GArray *observers; /* ManagerObserver */
+        LinkTable *links;
+        Transport *transport;
+        AddressSocket *addresses;
+        GPtrArray *slots; /* Slot *, sorted by name */
+};
+
+static uint64_t now(const Manager *m) {
+        uint64_t t = 0;
+
+        (void) sd_event_now(m->event, CLOCK_BOOTTIME, &t);
+        return t;
+}
+
+static uint64_t random_u64(void) {
+        uint64_t value = 0;
+
+        /* the seed of counters and of tie-break jitter: any unlikely number will do if the kernel has none to give */
+        if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t) sizeof(value))
+                value = (uint64_t) g_get_monotonic_time() * UINT64_C(0x9e3779b97f4a7c15);
+        return value;
+}
+
+static Slot *slot_free(Slot *s) {
+        if (!s)
+                return NULL;
+        instance_io_free(s->io);
+        instance_free(s->instance);
+        g_free(s);
+        return NULL;
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Slot, slot_free)
+
+static void slot_destroy(void *data) {
+        slot_free(data);
+}
+
+int manager_new(Manager **ret, sd_event *event, const char *state_dir, ManagerLoad load, void *load_userdata) {
+        g_autoptr(Manager) m = g_new0(Manager, 1);
+
+        m->event = sd_event_ref(event);
+        m->state_dir = g_strdup(state_dir);
+        m->load = load;
+        m->load_userdata = load_userdata;
+        m->observers = g_array_new(false, false, sizeof(ManagerObserver));
+        m->slots = g_ptr_array_new_with_free_func(slot_destroy);
+        *ret = g_steal_pointer(&m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+        g_ptr_array_unref(m->slots);
+        link_table_free(m->links);
+        transport_free(m->transport);
+        address_socket_free(m->addresses);
+        g_array_unref(m->observers);
+        g_free(m->state_dir);
+        sd_event_unref(m->event);
+        g_free(m);
+        return NULL;
+}
+
+void manager_observe(Manager *m, const ManagerObserver *observer) {
+        g_array_append_val(m->observers, *observer);
+}
+
+static void log_transition(const Instance *i, const InstanceTransition *t) {
+        const InstanceConfig *c = instance_config(i);
+        g_autofree char *vhid = g_strdup_printf("%u", c->carp.vhid);
+        char master[IP_ADDRESS_TEXT_BYTES];
+        LogField fields[] = {
+                { "VIPD_INSTANCE", c->name },
+                { "VIPD_INTERFACE", c->interface },
+                { "VIPD_VHID", vhid },
+                { "VIPD_STATE", election_state_to_string(t->to) },
+                { "VIPD_PREVIOUS_STATE", election_state_to_string(t->from) },
+                { "VIPD_REASON", election_reason_to_string(t->reason) },
+                { "VIPD_PEER", ip_address_format(instance_master(i), master) },
+                { NULL, NULL },
+        };
+        bool stalled = t->reason == ELECTION_REASON_STALLED;
+
+        log_write(stalled ? LOG_WARNING : LOG_NOTICE,
+                  MESSAGE_ID_STATE_CHANGE_STR,
+                  fields,
+                  0,
+                  __FILE__,
+                  __LINE__,
+                  __func__,
+                  "%s: %s -> %s (%s)",
+                  c->name,
+                  election_state_to_string(t->from),
+                  election_state_to_string(t->to),
+                  election_reason_to_string(t->reason));
+}
+
+static void on_instance_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
+        Manager *m = userdata;
+
+        if (transition)
+                log_transition(i, transition);
+        for (guint k = 0; k < m->observers->len; k++) {
+                ManagerObserver *o = &g_array_index(m->observers, ManagerObserver, k);
+
+                if (o->instance_changed)
+                        o->instance_changed(o->userdata, i, changes, transition);
+        }
+}
+
+static void tell_added(Manager *m, Instance *i) {
+        for (guint k = 0; k < m->observers->len; k++) {
+                ManagerObserver *o = &g_array_index(m->observers, ManagerObserver, k);
+
+                if (o->instance_added)
+                        o->instance_added(o->userdata, i);
+        }
+}
+
+static void tell_removed(Manager *m, Instance *i) {
+        for (guint k = 0; k < m->observers->len; k++) {
+                ManagerObserver *o = &g_array_index(m->observers, ManagerObserver, k);
+
+                if (o->instance_removed)
+                        o->instance_removed(o->userdata, i);
+        }
+}
+
+static Slot *find_slot(const Manager *m, const char *name) {
+        for (guint k = 0; k < m->slots->len; k++) {
+                Slot *s = g_ptr_array_index(m->slots, k);
+
+                if (g_str_equal(instance_config(s->instance)->name, name))
+                        return s;
+        }
+        return NULL;
+}
+
+static void on_link(void *userdata, const Link *link, unsigned changes) {
+        Manager *m = userdata;
+
+        for (guint k = 0; k < m->slots->len; k++) {
+                Slot *s = g_ptr_array_index(m->slots, k);
+                const InstanceConfig *c = instance_config(s->instance);
+
+                if (g_str_equal(c->interface, link->name))
+                        instance_io_update(s->io, c, link, changes, now(m));
+        }
+}
+
+static uint64_t reserve_sequence(Manager *m, const InstanceConfig *c) {
+        uint64_t sequence = 0;
+        int r;
+
+        if (!c->carp.strict_replay)
+                return 0;
+        r = persist_reserve_sequence(m->state_dir, c->name, &sequence);
+        if (r < 0)
+                log_warning_errno(r,
+                                  "%s: the advert sequence could not be saved in %s; after a restart peers may refuse us: %m",
+                                  c->name,
+                                  m->state_dir);
+        return sequence;
+}
+
+static gint compare_slots(gconstpointer a, gconstpointer b) {
+        const Slot *const *x = a, *const *y = b;
+
+        return strcmp(instance_config((*x)->instance)->name, instance_config((*y)->instance)->name);
+}
+
+/* config: taken */
+static int add_instance(Manager *m, InstanceConfig *config) {
+        g_autoptr(InstanceConfig) c = config;
+        g_autoptr(Slot) s = g_new0(Slot, 1);
+        InstanceObserver observer = { .changed = on_instance_changed, .userdata = m };
+        Instance *i;
+        int r;
+
+        s->manager = m;
+        r = instance_io_new(&s->io, m->event, m->transport, m->addresses);
+        if (r < 0)
+                return r;
+        if (persist_is_disabled(m->state_dir, c->name)) {
+                log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
+                c->enabled = false;
+        }
+        i = s->instance =
+                instance_new(c, &instance_io_ops, s->io, &observer, random_u64(), reserve_sequence(m, c));
+        config = g_steal_pointer(&c);
+        instance_io_attach(s->io, i);
+        g_ptr_array_add(m->slots, s);
+        g_ptr_array_sort(m->slots, compare_slots);
+        instance_io_update(s->io, config, link_table_find(m->links, config->interface), LINK_CHANGE_NEW, now(m));
+        (void) g_steal_pointer(&s);
+        tell_added(m, i);
+        return 0;
+}
+
+static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
+        instance_stop(s->instance, reason, now(m));
+        tell_removed(m, s->instance);
+        g_ptr_array_remove(m->slots, s);
+}
+
+static const ConfigEntry *find_entry(const ConfigSet *set, const char *name) {
+        for (guint k = 0; k < set->entries->len; k++) {
+                const ConfigEntry *e = g_ptr_array_index(set->entries, k);
+
+                if (g_str_equal(e->name, name))
+                        return e;
+        }
+        return NULL;
+}
+
+static void log_diagnostics(const ConfigSet *set) {
+        for (guint k = 0; k < set->diagnostics->len; k++) {
+                const ConfigDiagnostic *d = g_ptr_array_index(set->diagnostics, k);
+                g_autofree char *text = config_diagnostic_format(d);
+                LogField fields[] = { { "VIPD_INSTANCE", d->instance }, { NULL, NULL } };
+
+                log_write(d->error ? LOG_ERR : LOG_WARNING,
+                          d->error ? MESSAGE_ID_CONFIG_PROBLEM_STR : NULL,
+                          fields,
+                          0,
+                          __FILE__,
+                          __LINE__,
+                          __func__,
+                          "%s",
+                          text);
+        }
+}
+
+/* Same election on the wire: everything else can change in place. */
+static bool same_election(const InstanceConfig *a, const InstanceConfig *b) {
+        return g_str_equal(a->interface, b->interface) && a->carp.vhid == b->carp.vhid;
+}
+
+static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet *set) {
+        const InstanceConfig *old = instance_config(s->instance);
+        g_autofree char *problem = NULL;
+
+        if (!entry->config) {
+                problem = config_set_problem(set, entry->name);
+                instance_set_problem(s->instance, problem);
+                return;
+        }
+        instance_set_problem(s->instance, NULL);
+        /* what the administrator disabled by a verb stays so whatever the file says */
+        if (persist_is_disabled(m->state_dir, entry->name))
+                entry->config->enabled = false;
+        if (instance_config_equal(old, entry->config))
+                return;
+        if (same_election(old, entry->config)) {
+                InstanceConfig *config = g_steal_pointer(&entry->config);
+
+                instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
+                instance_reconfigure(s->instance, config, now(m));
+                return;
+        }
+        remove_slot(m, s, ELECTION_REASON_RELOAD);
+}
+
+static int apply(Manager *m, ConfigSet *set) {
+        int result = config_set_n_errors(set) > 0 ? -EINVAL : 0;
+
+        log_diagnostics(set);
+        for (guint k = m->slots->len; k > 0; k--) {
+                Slot *s = g_ptr_array_index(m->slots, k - 1);
+
+                if (!find_entry(set, instance_config(s->instance)->name))
+                        remove_slot(m, s, ELECTION_REASON_RELOAD);
+        }
+        for (guint k = 0; k < set->entries->len; k++) {
+                ConfigEntry *entry = g_ptr_array_index(set->entries, k);
+                Slot *s = find_slot(m, entry->name);
+
+                if (s)
+                        update_slot(m, s, entry, set);
+                if (entry->config && !find_slot(m, entry->name)) {
+                        int r = add_instance(m, g_steal_pointer(&entry->config));
+
+                        if (r < 0) {
+                                log_error_errno(r, "%s: cannot be started: %m", entry->name);
+                                result = r;
+                        }
+                }
+        }
+        return result;
+}
+
+int manager_start(Manager *m) {
+        int r;
+
+        r = address_socket_new(&m->addresses);
+        if (r >= 0)
+                r = transport_new(&m->transport, m->event);
+        if (r >= 0)
+                r = link_table_new(&m->links, m->event, on_link, m);
+        if (r < 0) {
+                log_error_errno(r, "The kernel's network interface cannot be opened: %m");
+                return r;
+        }
+        (void) manager_reload(m);
+        return 0;
+}
+
+int manager_reload(Manager *m) {
+        g_autoptr(ConfigSet) set = m->load(m->load_userdata);
+
+        log_set_max_level(set->daemon.log_level);
+        return apply(m, set);
+}
+
+void manager_stop(Manager *m) {
+        for (guint k = 0; k < m->slots->len; k++) {
+                Slot *s = g_ptr_array_index(m->slots, k);
+
+                instance_stop(s->instance, ELECTION_REASON_SHUTDOWN, now(m));
+        }
+}
+
+GPtrArray *manager_list(Manager *m) {
+        GPtrArray *list = g_ptr_array_sized_new(m->slots->len);
+
+        for (guint k = 0; k < m->slots->len; k++)
+                g_ptr_array_add(list, ((Slot *) g_ptr_array_index(m->slots, k))->instance);
+        return list;
+}
+
+Instance *manager_find(Manager *m, const char *name) {
+        Slot *s = find_slot(m, name);
+
+        return s ? s->instance : NULL;
+}
+
+InstanceVerbResult manager_demote(Manager *m, Instance *i, uint64_t hold_usec) {
+        return instance_demote(i, hold_usec, now(m));
+}
+
+InstanceVerbResult manager_promote(Manager *m, Instance *i) {
+        return instance_promote(i, now(m));
+}
+
+int manager_set_enabled(Manager *m, Instance *i, bool enabled) {
+        const char *name = instance_config(i)->name;
+        int r;
+
+        instance_set_enabled(i, enabled, now(m));
+        r = persist_set_disabled(m->state_dir, name, !enabled);
+        if (r < 0)
+                log_warning_errno(r, "%s: that it is %s could not be saved: %m", name, enabled ? "enabled" : "disabled");
+        return r;
+}
+
+void manager_demote_all(Manager *m) {
+        for (guint k = 0; k < m->slots->len; k++)
+                (void) instance_demote(((Slot *) g_ptr_array_index(m->slots, k))->instance, CONFIG_USEC_UNSET, now(m));
+}
+
+void manager_log_state(Manager *m) {
+        for (guint k = 0; k < m->slots->len; k++) {
+                const Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
+                const InstanceConfig *c = instance_config(i);
+                const InstanceStatistics *s = instance_statistics(i);
+                char master[IP_ADDRESS_TEXT_BYTES];
+
+                log_info("%s: %s on %s vhid %u (%s), master %s, %" G_GUINT64_FORMAT " adverts sent, %" G_GUINT64_FORMAT
+                         " received, %" G_GUINT64_FORMAT " transitions",
+                         c->name,
+                         election_state_to_string(instance_state(i)),
+                         c->interface,
+                         c->carp.vhid,
+                         election_reason_to_string(instance_reason(i)),
+                         instance_master(i)->family == 0 ? "unknown" : ip_address_format(instance_master(i), master),
+                         s->adverts_sent,
+                         s->adverts_received,
+                         s->transitions);
+        }
+}
+
+void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata) {
+        const InstanceStatistics *s = instance_statistics(i);
+        Slot *slot = find_slot(m, instance_config(i)->name);
+        uint64_t rejected[N_CARP_VERDICTS] = { 0 };
+        const struct {
+                const char *name;
+                uint64_t value;
+        } values[] = {
+                { "adverts-sent", s->adverts_sent },
+                { "adverts-received", s->adverts_received },
+                { "send-errors", s->send_errors },
+                { "bow-outs-sent", s->bow_outs_sent },
+                { "bow-outs-received", s->bow_outs_received },
+                { "announcements", s->announcements },
+                { "lease-renewals", s->lease_renewals },
+                { "addresses-restored", s->addresses_restored },
+                { "hold-errors", s->hold_errors },
+                { "transitions", s->transitions },
+                { "stalls", s->stalls },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(values); k++)
+                add(userdata, values[k].name, values[k].value);
+        if (slot)
+                instance_io_rejected(slot->io, rejected);
+        for (size_t v = CARP_VERDICT_OK + 1; v < N_CARP_VERDICTS; v++) {
+                g_autofree char *name = g_strdup_printf("rejected-%s", carp_verdict_to_string((CarpVerdict) v));
+
+                add(userdata, name, rejected[v] + s->rejected[v]);
+        }
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util/log.h"
+
+/* Called once, before anything foreign is read. Under systemd the unit has done all of this already and nothing changes. */
+
+#define WANTED ((UINT32_C(1) << CAP_NET_ADMIN) | (UINT32_C(1) << CAP_NET_RAW))
+
+static int set_capabilities(void) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { .effective = WANTED, .permitted = WANTED } };
+
+        return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+static int become(const char *user) {
+        const struct passwd *p;
+
+        errno = 0;
+        p = getpwnam(user);
+        if (!p) {
+                log_error("There is no user \"%s\" to run as; create it (systemd-sysusers vipd.conf), or start "
+                          "vipd.service, or start vipd as any other user with CAP_NET_ADMIN and CAP_NET_RAW",
+                          user);
+                return -ENOENT;
+        }
+        if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+            setresgid(p->pw_gid, p->pw_gid, p->pw_gid) < 0 || setresuid(p->pw_uid, p->pw_uid, p->pw_uid) < 0) {
+                int error = errno;
+
+                log_error_errno(-error, "Cannot become user \"%s\": %m", user);
+                return -error;
+        }
+        return 0;
+}
+
+int privileges_reduce(const char *user) {
+        int r;
+
+        if (geteuid() == 0) {
+                r = become(user);
+                if (r < 0)
+                        return r;
+        }
+        (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        r = set_capabilities();
+        if (r < 0)
+                log_error("CAP_NET_ADMIN and CAP_NET_RAW are needed to hold addresses and to send adverts; start vipd.service, "
+                          "or grant both (container: --cap-add=NET_ADMIN --cap-add=NET_RAW)");
+        /* no core file may carry a passphrase (invariant 9) */
+        (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        return r;
+}

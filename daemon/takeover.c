@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Runs the up and down scripts on role changes, with ucarp's arguments: SCRIPT INTERFACE VIP [PARAMETER]. Hears of
+ * role changes as an observer and tells nobody anything back: whatever a script does, or fails to do, the election
+ * goes on. So a script is forked and watched, never awaited; what it needs is copied, because the instance may be
+ * gone when its turn comes. Knows neither the manager nor the bus. */
+#include "takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/event-priority.h"
+#include "util/log.h"
+#include "util/message-ids.h"
+#include "util/time-util.h"
+
+/* A script that runs longer than this while the role has changed again is in the way of the truth. */
+#define SCRIPT_OVERDUE_USEC (30 * USEC_PER_SEC)
+
+/* A script to be run: argv[0] is its path. */
+typedef struct Wish {
+        bool up;
+        char **argv;
+} Wish;
+
+typedef struct Job {
+        Takeover *takeover; /* borrowed parent */
+        char *name;
+        bool stepped; /* the instance has left init before */
+        bool removed; /* the instance is gone: forget this job when it has nothing left to do */
+        Wish *running, *waiting;
+        pid_t pid; /* also its process group */
+        bool killed;
+        AutoFd exec_error_fd; /* the child writes errno here if it cannot execute the script */
+        sd_event_source *child, *overdue;
+} Job;
+
+struct Takeover {
+        sd_event *event;
+        GHashTable *jobs; /* name → Job */
+        sd_event_source *drain_timeout;
+        void (*drained)(void *userdata);
+        void *drained_userdata;
+};
+
+static Wish *wish_free(Wish *w) {
+        if (!w)
+                return NULL;
+        g_strfreev(w->argv);
+        g_free(w);
+        return NULL;
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wish, wish_free)
+
+static Wish *wish_new(const InstanceConfig *config, bool up) {
+        const char *script = up ? config->takeover.up_script : config->takeover.down_script;
+        if (!script)
+                return NULL;
+
+        char address[IP_ADDRESS_TEXT_BYTES] = "";
+        if (config->n_addresses > 0)
+                (void) ip_address_format(&config->addresses[0].address, address);
+
+        Wish *w = g_new0(Wish, 1);
+        w->up = up;
+        w->argv = g_new0(char *, 5);
+        w->argv[0] = g_strdup(script);
+        w->argv[1] = g_strdup(config->interface);
+        w->argv[2] = g_strdup(address);
+        w->argv[3] = g_strdup(config->takeover.script_parameter); /* NULL stays NULL */
+        return w;
+}
+
+static const char *wish_word(const Wish *w) {
+        return w->up ? "up" : "down";
+}
+
+static void job_set_waiting(Job *j, Wish *w) {
+        (void) wish_free(j->waiting);
+        j->waiting = w;
+}
+
+static Job *job_free(Job *j) {
+        if (!j)
+                return NULL;
+        sd_event_source_disable_unref(j->child);
+        sd_event_source_disable_unref(j->overdue);
+        auto_fd_clear(&j->exec_error_fd);
+        (void) wish_free(j->running);
+        (void) wish_free(j->waiting);
+        g_free(j->name);
+        g_free(j);
+        return NULL;
+}
+
+static void job_destroy(gpointer data) {
+        (void) job_free(data);
+}
+
+static void G_GNUC_PRINTF(3, 4) job_log_failure(const Job *j, int error, const char *format, ...) {
+        char reason[256];
+        va_list ap;
+        va_start(ap, format);
+        errno = -error;
+        (void) g_vsnprintf(reason, sizeof(reason), format, ap);
+        va_end(ap);
+
+        const LogField fields[] = {
+                { "VIPD_INSTANCE", j->name },
+                { "VIPD_SCRIPT", j->running->argv[0] },
+                { NULL, NULL },
+        };
+        log_write(LOG_WARNING, MESSAGE_ID_SCRIPT_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
+                  "%s: %s script '%s' %s", j->name, wish_word(j->running), j->running->argv[0], reason);
+}
+
+/* Between fork and exec. Only what the script shall inherit is left: stdout, stderr, the environment. */
+static void __attribute__((noreturn)) child_execute(char **argv, int error_fd) {
+        sigset_t none;
+        sigemptyset(&none);
+        for (int i = 1; i < NSIG; i++)
+                (void) signal(i, SIG_DFL);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        (void) setpgid(0, 0);
+
+        /* Ours are close-on-exec anyway; but who started us may have left something open. */
+        (void) close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+                (void) dup2(fd, STDIN_FILENO);
+                if (fd != STDIN_FILENO)
+                        (void) close(fd);
+        }
+
+        /* The capabilities of an unprivileged daemon are for its sockets and addresses. Root's scripts stay root's. */
+        if (geteuid() != 0)
+                (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+        (void) execve(argv[0], argv, environ);
+        int error = errno;
+        (void) !write(error_fd, &error, sizeof(error));
+        _exit(127);
+}
+
+static void job_next(Job *j);
+
+static void takeover_check_drained(Takeover *t) {
+        if (!t->drained)
+                return;
+        GHashTableIter iter;
+        gpointer value;
+        g_hash_table_iter_init(&iter, t->jobs);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+                if (((Job *) value)->running)
+                        return;
+
+        void (*drained)(void *userdata) = t->drained;
+        t->drained = NULL;
+        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
+        drained(t->drained_userdata);
+}
+
+static void job_log_exit(const Job *j, const siginfo_t *si) {
+        int error = 0;
+        if (read(j->exec_error_fd, &error, sizeof(error)) == (ssize_t) sizeof(error))
+                job_log_failure(j, -error, "cannot be executed: %m");
+        else if (j->killed)
+                job_log_failure(j, 0, "was killed: it still ran %u s after the role had changed again",
+                                (unsigned) (SCRIPT_OVERDUE_USEC / USEC_PER_SEC));
+        else if (si->si_code != CLD_EXITED)
+                job_log_failure(j, 0, "died by signal %i (%s)", si->si_status, strsignal(si->si_status));
+        else if (si->si_status != 0)
+                job_log_failure(j, 0, "failed with exit status %i", si->si_status);
+        else
+                log_debug("%s: %s script is done", j->name, wish_word(j->running));
+}
+
+static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata) {
+        Job *j = userdata;
+        Takeover *t = j->takeover;
+
+        job_log_exit(j, si);
+        j->child = sd_event_source_disable_unref(j->child);
+        j->overdue = sd_event_source_disable_unref(j->overdue);
+        auto_fd_clear(&j->exec_error_fd);
+        j->running = wish_free(j->running);
+        j->pid = 0;
+
+        job_next(j);
+        takeover_check_drained(t); /* j may be gone */
+        return 0;
+}
+
+static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
+        Job *j = userdata;
+        j->overdue = sd_event_source_disable_unref(j->overdue);
+        j->killed = true;
+        if (kill(-j->pid, SIGKILL) < 0)
+                log_warning_errno(-errno, "%s: %s script cannot be killed: %m", j->name, wish_word(j->running));
+        return 0;
+}
+
+/* Takes the wish. fork() and not posix_spawn() or vfork(): those hold the caller until the script has been read from a
+ * disk that may be slow. */
+static int job_run(Job *j, Wish *wish) {
+        j->running = wish;
+
+        int fds[2];
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        j->exec_error_fd = fds[0];
+        g_auto(AutoFd) error_fd = fds[1];
+
+        log_info("%s: running %s script '%s'", j->name, wish_word(wish), wish->argv[0]);
+        j->killed = false;
+        j->pid = fork();
+        if (j->pid < 0)
+                return -errno;
+        if (j->pid == 0)
+                child_execute(wish->argv, error_fd);
+        (void) setpgid(j->pid, j->pid); /* the child does it too: whoever comes first, it is done before a kill */
+
+        int r = sd_event_add_child(j->takeover->event, &j->child, j->pid, WEXITED, on_child, j);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(j->child, "takeover-script");
+        return sd_event_source_set_priority(j->child, EVENT_PRIORITY_SIGNAL);
+}
+
+/* Runs what waits, if nothing runs; forgets the job when its instance is gone and all is done. */
+static void job_next(Job *j) {
+        while (!j->running && j->waiting) {
+                int r = job_run(j, g_steal_pointer(&j->waiting));
+                if (r < 0 && !j->child) {
+                        job_log_failure(j, r, "cannot be started: %m");
+                        auto_fd_clear(&j->exec_error_fd);
+                        j->running = wish_free(j->running);
+                }
+        }
+        if (!j->running && j->removed)
+                g_hash_table_remove(j->takeover->jobs, j->name);
+}
+
+static void job_arm_overdue(Job *j) {
+        if (j->overdue)
+                return;
+        int r = sd_event_add_time_relative(j->takeover->event, &j->overdue, CLOCK_BOOTTIME, SCRIPT_OVERDUE_USEC,
+                                           EVENT_ACCURACY_USEC, on_overdue, j);
+        if (r < 0)
+                log_warning_errno(r, "%s: no timer for the script: %m", j->name);
+}
+
+/* Takes the wish, which is NULL if the role has no script: then what waited for its turn is outdated all the same. */
+static void job_wish(Job *j, Wish *wish) {
+        g_autoptr(Wish) w = wish;
+
+        if (w && j->running && !j->killed &&
+            g_strv_equal((const char *const *) w->argv, (const char *const *) j->running->argv))
+                w = wish_free(w);
+        job_set_waiting(j, g_steal_pointer(&w));
+
+        if (j->running && j->waiting)
+                job_arm_overdue(j);
+        else
+                j->overdue = sd_event_source_disable_unref(j->overdue);
+        job_next(j);
+}
+
+static Job *takeover_job(Takeover *t, const char *name) {
+        Job *j = g_hash_table_lookup(t->jobs, name);
+        if (j)
+                return j;
+        j = g_new0(Job, 1);
+        j->takeover = t;
+        j->name = g_strdup(name);
+        j->exec_error_fd = -1;
+        g_hash_table_insert(t->jobs, j->name, j);
+        return j;
+}
+
+/**
+ * takeover_new() - an observer that runs scripts on this loop
+ * @ret: freed by takeover_free()
+ * @event: referenced
+ *
+ * SIGCHLD must be blocked in the whole process. Return: 0.
+ */
+int takeover_new(Takeover **ret, sd_event *event) {
+        Takeover *t = g_new0(Takeover, 1);
+        t->event = sd_event_ref(event);
+        t->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, job_destroy);
+        *ret = t;
+        return 0;
+}
+
+/**
+ * takeover_free() - scripts that run are left to finish on their own, those that wait are forgotten
+ * @t: may be NULL
+ */
+Takeover *takeover_free(Takeover *t) {
+        if (!t)
+                return NULL;
+        g_hash_table_unref(t->jobs);
+        sd_event_source_disable_unref(t->drain_timeout);
+        sd_event_unref(t->event);
+        g_free(t);
+        return NULL;
+}
+
+/**
+ * takeover_instance_changed() - wish for the script of the new role
+ * @i: only read, nothing of it is kept
+ * @transition: the role change; NULL is ignored
+ *
+ * Becoming master wishes for the up script. The down script goes with leaving master, and with the first step to
+ * backup after the start, which cleans up behind a predecessor that was killed; unless the instance is neutral.
+ */
+void takeover_instance_changed(Takeover *t, Instance *i, const InstanceTransition *transition) {
+        if (!transition)
+                return;
+
+        const InstanceConfig *config = instance_config(i);
+        Job *j = takeover_job(t, config->name);
+        bool first = !j->stepped;
+        j->stepped = true;
+        j->removed = false;
+
+        if (transition->to == ELECTION_STATE_MASTER)
+                job_wish(j, wish_new(config, true));
+        else if (transition->from == ELECTION_STATE_MASTER || (first && !config->takeover.neutral))
+                job_wish(j, wish_new(config, false));
+}
+
+/**
+ * takeover_instance_removed() - forget the instance once the script it still wishes for has run
+ */
+void takeover_instance_removed(Takeover *t, Instance *i) {
+        Job *j = g_hash_table_lookup(t->jobs, instance_config(i)->name);
+        if (!j)
+                return;
+        j->removed = true;
+        j->stepped = false;
+        job_next(j);
+}
+
+static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Takeover *t = userdata;
+        void (*drained)(void *userdata) = t->drained;
+
+        log_warning("Not waiting any longer for scripts to finish");
+        t->drained = NULL;
+        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
+        drained(t->drained_userdata);
+        return 0;
+}
+
+/**
+ * takeover_drain() - at exit, wait for the scripts that run and those that wait behind them
+ * @timeout_usec: at most that long
+ * @done: called exactly once; before this function returns if there is nothing to wait for
+ *
+ * A second call while the first still waits changes nothing, and its @done is not called: a user may well send
+ * SIGTERM twice.
+ */
+void takeover_drain(Takeover *t, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
+        if (t->drained)
+                return;
+        t->drained = done;
+        t->drained_userdata = userdata;
+
+        int r = sd_event_add_time_relative(t->event, &t->drain_timeout, CLOCK_BOOTTIME, timeout_usec,
+                                           EVENT_ACCURACY_USEC, on_drain_timeout, t);
+        if (r < 0) {
+                log_warning_errno(r, "Not waiting for scripts, no timer: %m");
+                t->drained = NULL;
+                done(userdata);
+                return;
+        }
+        takeover_check_drained(t);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What the files of this room share, and nobody else sees. */
+#include <systemd/sd-bus.h>
+
+#include "dbus/bus.h"
+#include "dbus/polkit.h"
+
+struct Bus {
+        sd_event *event;
+        Manager *manager; /* borrowed */
+        char *address;
+        sd_bus *bus; /* NULL between a loss and the next try */
+        Polkit *polkit;
+        sd_event_source *retry, *flush;
+        GPtrArray *objects; /* BusObject */
+        GPtrArray *signals; /* sd_bus_message, StateChanged in order */
+        bool instances_changed;
+};
+
+/* One instance's face. */
+typedef struct BusObject {
+        Bus *bus;
+        Instance *instance;
+        char *path;
+        unsigned changes; /* not told yet */
+} BusObject;
+
+extern const sd_bus_vtable manager_vtable[];  /* userdata: Bus */
+extern const sd_bus_vtable instance_vtable[]; /* userdata: BusObject */
+
+BusObject *bus_find_object(const Bus *b, const char *path_or_name); /* NULL */
+int bus_append_paths(const Bus *b, sd_bus_message *reply);          /* ao */
+int instance_bus_emit(BusObject *o);                                /* one PropertiesChanged for o->changes */

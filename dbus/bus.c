@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dbus/bus.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dbus/bus-private.h"
+#include "dbus/names.h"
+#include "util/event-priority.h"
+#include "util/log.h"
+#include "util/time-util.h"
+
+/* The connection: made without waiting, made again when it is lost, for as long as we live. Collects changes and tells them once per pass of the
+ * loop. Knows nothing of what a property means; the two -bus.c files do. */
+
+#define RETRY_USEC (250 * USEC_PER_MSEC)
+#define SIGNALS_MAX 1024
+
+BusObject *bus_find_object(const Bus *b, const char *path_or_name) {
+        for (guint k = 0; k < b->objects->len; k++) {
+                BusObject *o = g_ptr_array_index(b->objects, k);
+
+                if (g_str_equal(o->path, path_or_name) || g_str_equal(instance_config(o->instance)->name, path_or_name))
+                        return o;
+        }
+        return NULL;
+}
+
+int bus_append_paths(const Bus *b, sd_bus_message *reply) {
+        int r = sd_bus_message_open_container(reply, 'a', "o");
+
+        for (guint k = 0; r >= 0 && k < b->objects->len; k++)
+                r = sd_bus_message_append(reply, "o", ((BusObject *) g_ptr_array_index(b->objects, k))->path);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static void object_free(void *data) {
+        BusObject *o = data;
+
+        g_free(o->path);
+        g_free(o);
+}
+
+static void signal_free(void *data) {
+        sd_bus_message_unref(data);
+}
+
+static bool connected(const Bus *b) {
+        return b->bus && sd_bus_is_open(b->bus) > 0;
+}
+
+static int on_flush(sd_event_source *s, void *userdata) {
+        Bus *b = userdata;
+
+        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        for (guint k = 0; k < b->objects->len; k++) {
+                BusObject *o = g_ptr_array_index(b->objects, k);
+
+                if (connected(b))
+                        (void) instance_bus_emit(o);
+                o->changes = 0;
+        }
+        for (guint k = 0; connected(b) && k < b->signals->len; k++)
+                (void) sd_bus_send(b->bus, g_ptr_array_index(b->signals, k), NULL);
+        g_ptr_array_set_size(b->signals, 0);
+        if (b->instances_changed && connected(b))
+                (void) sd_bus_emit_properties_changed(b->bus, VIPD_PATH, VIPD_MANAGER_INTERFACE, "Instances", NULL);
+        b->instances_changed = false;
+        return 0;
+}
+
+static void schedule_flush(Bus *b) {
+        (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
+}
+
+static int find_instance(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+                         sd_bus_error *error) {
+        BusObject *o = bus_find_object(userdata, path);
+
+        if (!o)
+                return 0;
+        *ret_found = o;
+        return 1;
+}
+
+static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        const Bus *b = userdata;
+        char **nodes = calloc(b->objects->len + 1, sizeof(char *)); /* freed by sd-bus, with free() */
+
+        if (!nodes)
+                return -ENOMEM;
+        for (guint k = 0; k < b->objects->len; k++)
+                nodes[k] = strdup(((BusObject *) g_ptr_array_index(b->objects, k))->path);
+        *ret_nodes = nodes;
+        return 1;
+}
+
+static void retry_later(Bus *b) {
+        uint64_t now_usec = 0;
+
+        (void) sd_event_now(b->event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_source_set_time(b->retry, now_usec + RETRY_USEC);
+        (void) sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        log_warning("The bus is gone; elections go on, and the interface comes back with it");
+        retry_later(userdata);
+        return 0;
+}
+
+static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+
+        if (!e) {
+                log_debug("On the bus as " VIPD_BUS_NAME);
+                return 0;
+        }
+        log_error("The bus refuses the name " VIPD_BUS_NAME ": %s", e->message);
+        retry_later(userdata);
+        return 0;
+}
+
+static int dress(Bus *b) {
+        int r;
+
+        r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, b);
+        if (r >= 0)
+                r = sd_bus_add_object_manager(b->bus, NULL, VIPD_PATH);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(b->bus, NULL, VIPD_PATH, VIPD_MANAGER_INTERFACE, manager_vtable, b);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(b->bus, NULL, VIPD_INSTANCE_PREFIX, VIPD_INSTANCE_INTERFACE, instance_vtable,
+                                               find_instance, b);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(b->bus, NULL, VIPD_INSTANCE_PREFIX, enumerate, b);
+        if (r >= 0)
+                r = sd_bus_request_name_async(b->bus, NULL, VIPD_BUS_NAME, 0, on_name, b);
+        if (r >= 0)
+                r = sd_bus_attach_event(b->bus, b->event, EVENT_PRIORITY_BUS);
+        return r;
+}
+
+static void disconnect(Bus *b) {
+        b->polkit = polkit_free(b->polkit);
+        g_ptr_array_set_size(b->signals, 0);
+        if (b->bus)
+                (void) sd_bus_detach_event(b->bus);
+        sd_bus_close(b->bus);
+        b->bus = sd_bus_unref(b->bus);
+}
+
+static int connect_bus(Bus *b) {
+        int r;
+
+        disconnect(b);
+        r = sd_bus_new(&b->bus);
+        if (r >= 0)
+                r = sd_bus_set_address(b->bus, b->address);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(b->bus, true);
+        if (r >= 0)
+                /* no socket yet: awaited by inotify, not by asking again */
+                r = sd_bus_set_watch_bind(b->bus, true);
+        if (r >= 0)
+                r = sd_bus_start(b->bus);
+        if (r >= 0)
+                r = dress(b);
+        if (r < 0) {
+                disconnect(b);
+                return r;
+        }
+        b->polkit = polkit_new(b->bus);
+        return 0;
+}
+
+static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
+        if (connect_bus(userdata) < 0)
+                retry_later(userdata);
+        return 0;
+}
+
+int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
+        g_autoptr(Bus) b = g_new0(Bus, 1);
+        int r;
+
+        b->event = sd_event_ref(event);
+        b->manager = manager;
+        b->address = g_strdup(g_str_equal(address, "system") ? g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket"
+                                                             : address);
+        b->objects = g_ptr_array_new_with_free_func(object_free);
+        b->signals = g_ptr_array_new_with_free_func(signal_free);
+        r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &b->flush, on_flush, b);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(b->flush, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = connect_bus(b);
+        if (r == -EINVAL) {
+                log_error("\"%s\" is no bus; allowed are system, none, and D-Bus addresses", b->address);
+                return r;
+        }
+        if (r < 0)
+                retry_later(b);
+        *ret = g_steal_pointer(&b);
+        return 0;
+}
+
+Bus *bus_free(Bus *b) {
+        if (!b)
+                return NULL;
+        /* what was said in the last pass still goes out, if the bus takes it without waiting */
+        if (b->flush)
+                (void) on_flush(b->flush, b);
+        while (connected(b) && sd_bus_process(b->bus, NULL) > 0)
+                ;
+        disconnect(b);
+        sd_event_source_disable_unref(b->retry);
+        sd_event_source_disable_unref(b->flush);
+        g_ptr_array_unref(b->objects);
+        g_ptr_array_unref(b->signals);
+        g_free(b->address);
+        sd_event_unref(b->event);
+        g_free(b);
+        return NULL;
+}
+
+static int compare_objects(const void *a, const void *b) {
+        const BusObject *const *x = a, *const *y = b;
+
+        return g_strcmp0(instance_config((*x)->instance)->name, instance_config((*y)->instance)->name);
+}
+
+void bus_instance_added(Bus *b, Instance *i) {
+        BusObject *o = g_new0(BusObject, 1);
+        char *path = NULL;
+
+        o->bus = b;
+        o->instance = i;
+        if (sd_bus_path_encode(VIPD_INSTANCE_PREFIX, instance_config(i)->name, &path) >= 0)
+                o->path = g_strdup(path);
+        free(path);
+        g_ptr_array_add(b->objects, o);
+        g_ptr_array_sort(b->objects, compare_objects);
+        b->instances_changed = true;
+        if (connected(b))
+                (void) sd_bus_emit_object_added(b->bus, o->path);
+        schedule_flush(b);
+}
+
+void bus_instance_removed(Bus *b, Instance *i) {
+        BusObject *o = bus_find_object(b, instance_config(i)->name);
+
+        if (!o)
+                return;
+        /* its last change of state goes before it */
+        (void) on_flush(b->flush, b);
+        if (connected(b))
+                (void) sd_bus_emit_object_removed(b->bus, o->path);
+        g_ptr_array_remove(b->objects, o);
+        b->instances_changed = true;
+        schedule_flush(b);
+}
+
+static void queue_state_changed(Bus *b, const BusObject *o, const InstanceTransition *t) {
+        sd_bus_message *m = NULL;
+
+        if (!connected(b) || b->signals->len >= SIGNALS_MAX)
+                return;
+        if (sd_bus_message_new_signal(b->bus, &m, o->path, VIPD_INSTANCE_INTERFACE, "StateChanged") >= 0 &&
+            sd_bus_message_append(m, "sss", election_state_to_string(t->from), election_state_to_string(t->to),
+                                  election_reason_to_string(t->reason)) >= 0)
+                g_ptr_array_add(b->signals, sd_bus_message_ref(m));
+        sd_bus_message_unref(m);
+}
+
+void bus_instance_changed(Bus *b, Instance *i, unsigned changes, const InstanceTransition *transition) {
+        BusObject *o = bus_find_object(b, instance_config(i)->name);
+
+        /* it speaks for itself from bus_instance_added() on */
+        if (!o)
+                return;
+        o->changes |= changes;
+        if (transition)
+                queue_state_changed(b, o, transition);
+        schedule_flush(b);
+}

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The address in the kernel: there at once and complete, gone when its keeper is, and nobody else's touched."""
+
+import signal
+import socket
+import threading
+
+import lab as L
+from lab import VIP, VIP6, check, hold, now, wait
+
+# a single host need not wait long to be master: adverts 125 ms apart
+FAST = {"advbase": 0, "advskew": 32}
+MANY = (VIP, "192.0.2.51/32", "198.51.100.7/24", VIP6, "2001:db8::51/64")
+IFA_F_TENTATIVE, IFA_F_OPTIMISTIC, IFA_F_DADFAILED = 0x40, 0x04, 0x08
+
+
+def master(host, **keys):
+    a = host.vipd(**{**FAST, **keys})
+    a.wait_state("master")
+    return a
+
+
+def without_prefix(addresses):
+    return {a.split("/")[0] for a in addresses}
+
+
+def test_several_addresses_of_both_families(lab):
+    (n1,), client = lab.nodes(1), lab.client()
+    a = master(n1, addresses=MANY)
+    held = n1.addresses()
+    for prefix in (f"{VIP}/32", "192.0.2.51/32", "198.51.100.7/24", f"{VIP6}/128", "2001:db8::51/64"):
+        check(prefix in held, f"{prefix} is held: {list(held)}")
+    for address in (VIP, "192.0.2.51", VIP6, "2001:db8::51"):
+        check(client.ping(address), f"{address} answers")
+    a.stop()
+    check(set(n1.addresses()) == set(without(held, MANY)), "all gone, the others stay")
+
+
+def without(held, vips):
+    return [key for key in held if key.split("/")[0] not in without_prefix(vips)]
+
+
+def test_ipv6_is_usable_at_once(lab):
+    """No duplicate address detection: never tentative, and the client is answered from the first moment."""
+    (n1,), client = lab.nodes(1), lab.client()
+    n1.sysctl("ipv6/conf/eth0/accept_dad", 1)
+    probe = client.probe(VIP6)
+    a = master(n1, addresses=(VIP, VIP6))
+    at = a.transitions()[-1].t
+    wait(lambda: now() > at + 400_000, "some answers")
+    report = probe.finish()
+    lab.observer.sync()
+    events = [e for e in lab.observer.of("address", address=VIP6) if e.present]
+    bad = IFA_F_TENTATIVE | IFA_F_OPTIMISTIC | IFA_F_DADFAILED
+    check(events and not any(e.flags & bad for e in events), f"flags {[hex(e.flags) for e in events]}")
+    answered = report.outages[-1].start + report.outages[-1].us
+    check(answered - events[0].t < 100_000, f"answered {answered - events[0].t} us after it was added")
+
+
+def chosen_source(host, destination):
+    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
+    sock = host.socket(family, socket.SOCK_DGRAM)
+    with sock:
+        sock.connect((destination, 9))
+        return sock.getsockname()[0]
+
+
+def test_never_chosen_as_source(lab):
+    (n1,) = lab.nodes(1)
+    n1.ip("route", "add", "default", "via", "192.0.2.254")
+    n1.ip("route", "add", "default", "via", "2001:db8::fe")
+    a = master(n1, addresses=(VIP, VIP6))
+    for destination in ("192.0.2.100", "203.0.113.1", VIP[:-2] + "99"):
+        check(chosen_source(n1, destination) == n1.address, f"to {destination}: {chosen_source(n1, destination)}")
+    for destination in ("2001:db8::100", "2001:db8:ffff::1"):
+        check(chosen_source(n1, destination) == n1.address6, f"to {destination}: {chosen_source(n1, destination)}")
+    a.stop()
+
+
+def test_operators_addresses_are_left_alone(lab):
+    """An address that somebody configured for ever is neither changed at takeover nor removed afterwards."""
+    (n1,) = lab.nodes(1)
+    n1.ip("addr", "add", "192.0.2.60/24", "dev", "eth0")
+    n1.ip("addr", "add", f"{VIP}/32", "dev", "eth0")
+    before = n1.addresses()
+    a = master(n1, addresses=(VIP, "192.0.2.61"))
+    check("192.0.2.61/32" in n1.addresses(), "its own is there")
+    check(n1.addresses()[f"{VIP}/32"]["valid_life_time"] == before[f"{VIP}/32"]["valid_life_time"], "still for ever")
+    a.signal(signal.SIGUSR2)
+    a.wait_state("backup")
+    check(n1.addresses() == before, f"after demotion: {n1.addresses()}")
+    a.stop()
+    check(n1.addresses() == before, f"after the end: {n1.addresses()}")
+
+
+def test_put_back_at_once(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1, addresses=(VIP, VIP6), VIP_Lease="10s")
+    for address, prefix in ((VIP, 32), (VIP6, 128)):
+        for _ in range(3):
+            at = now()
+            n1.ip("addr", "del", f"{address}/{prefix}", "dev", "eth0")
+            wait(lambda: lab.observer.holders(address) == {1} and len(lab.observer.changes(address, at)) == 2,
+                 f"{address} put back", 2)
+            (lost, _, _), (back, _, _) = lab.observer.changes(address, at)
+            check(back - lost < 200_000, f"{address} back after {back - lost} us")
+    check(a.state() == "master" and len(a.transitions()) == 2, a.text())
+
+
+def test_flushed_interface_is_restored(lab):
+    """A network manager that flushes and configures the interface anew."""
+    (n1,) = lab.nodes(1)
+    a = master(n1, VIP_Lease="10s")
+    n1.ip("addr", "flush", "dev", "eth0", "scope", "global")
+    n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
+    a.wait_state("master")
+    wait(lambda: n1.holds() and a.state() == "master", "held again", 5)
+
+
+def test_link_up_takes_part_again(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1, addresses=(VIP, VIP6))
+    n1.link("down")
+    a.wait_state("init", timeout=1)
+    check(not n1.holds(VIP) and not n1.holds(VIP6), "nothing left behind")
+    n1.link("up")
+    n1.ip("addr", "replace", f"{n1.address6}/64", "dev", "eth0", "nodad")
+    a.wait_state("master")
+    wait(lambda: n1.holds(VIP) and n1.holds(VIP6), "held again")
+
+
+def test_renamed_interface(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1)
+    n1.link("down")
+    n1.ip("link", "set", "eth0", "name", "lan0")
+    n1.ip("link", "set", "lan0", "up")
+    a.wait_state("init")
+    wait(lambda: a.reason() == "interface-missing" or not n1.addresses("lan0").get(f"{VIP}/32"), "not on the renamed one")
+    check(f"{VIP}/32" not in n1.addresses("lan0"), "no address left on it")
+    n1.ip("link", "set", "lan0", "down")
+    n1.ip("link", "set", "lan0", "name", "eth0")
+    n1.link("up")
+    a.wait_state("master")
+
+
+def test_deleted_and_created_interface(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1)
+    for _ in range(2):
+        n1.ip("link", "del", "eth0")
+        a.wait_state("init")
+        n1.plug()
+        a.wait_state("master")
+        wait(lambda: n1.holds(), "held on the new one")
+
+
+def test_interface_absent_at_start(lab):
+    (n1,) = lab.nodes(1)
+    n1.ip("link", "del", "eth0")
+    a = n1.vipd(**FAST)
+    hold(lambda: a.running() and a.state() == "init", "waits for it", 1)
+    n1.plug()
+    a.wait_state("master")
+    wait(lambda: n1.holds(), "held")
+
+
+def test_no_source_address_at_start(lab):
+    (n1,) = lab.nodes(1)
+    n1.ip("addr", "flush", "dev", "eth0", "scope", "global")
+    a = n1.vipd(**FAST)
+    hold(lambda: a.running() and a.state() == "init", "waits for an address", 1)
+    n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
+    a.wait_state("master")
+
+
+def lease_runs_out(lab, how):
+    (n1,) = lab.nodes(1)
+    a = master(n1, addresses=(VIP, VIP6), VIP_Lease="1s")
+    at = now()
+    how(a)
+    wait(lambda: not n1.holds(VIP) and not n1.holds(VIP6), "the kernel drops both", 2.5)
+    check(now() - at < 2_300_000, "within the lease and the kernel's second")
+    return n1, a
+
+
+def test_lease_after_kill(lab):
+    lease_runs_out(lab, lambda a: a.kill())
+
+
+def test_lease_after_stop_and_recovery(lab):
+    """A frozen master loses the address; thawed, it does not think that it is master."""
+    n1, a = lease_runs_out(lab, lambda a: a.signal(signal.SIGSTOP))
+    at = now()
+    a.signal(signal.SIGCONT)
+    wait(lambda: [x for x in a.transitions(since=at)], "it notices")
+    check(a.transitions(since=at)[0].reason == "stalled", a.text())
+    changes = lab.observer.changes(VIP, at)
+    check(not changes or changes[0][0] >= a.transitions(since=at)[0].t - 5000, "no address before it knows")
+    a.wait_state("master")
+
+
+def test_thawed_master_does_not_disturb_its_successor(lab):
+    n1, n2 = lab.nodes(2)
+    a = n1.vipd()
+    a.wait_state("master")
+    b = n2.vipd(advskew=50)
+    b.wait_state("backup")
+    a.signal(signal.SIGSTOP)
+    b.wait_state("master", timeout=6)
+    wait(lambda: not n1.holds(), "the lease is over", 3)
+    at = now()
+    a.signal(signal.SIGCONT)
+    a.wait_state("backup")
+    hold(lambda: b.state() == "master" and a.state() == "backup", "settled", 4)
+    lab.observer.sync()
+    check(all(len(h) < 2 for s, e, h in lab.observer.intervals(VIP) if e > at), "never two holders after the thaw")
+
+
+def test_no_lease_on_request(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1, VIP_Lease="no")
+    check(n1.addresses()[f"{VIP}/32"]["valid_life_time"] > 1 << 31, "for ever")
+    a.stop()
+    check(not n1.holds(), "dropped at the end all the same")
+
+
+def test_left_over_address_is_adopted(lab):
+    """A daemon that died without a lease leaves its address; the next one does not take it for somebody's configuration."""
+    (n1,) = lab.nodes(1)
+    a = master(n1, VIP_Lease="30s")
+    a.kill()
+    check(n1.holds(), "left behind")
+    a = n1.vipd(**FAST, VIP_Lease="30s")
+    a.wait_state("master")
+    a.stop()
+    check(not n1.holds(), "gone")
+
+
+def test_connection_survives_renewals(lab):
+    """TCP through the address while its lease is renewed about every half second: no gap, no address event but renewals."""
+    (n1,), client = lab.nodes(1), lab.client()
+    master(n1, addresses=(VIP, VIP6), VIP_Lease="1s")
+    at = now()
+    stop = threading.Event()
+    worst = []
+
+    def serve(family):
+        server = n1.socket(family, socket.SOCK_STREAM)
+        server.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 7777))
+        server.listen()
+        connection, _ = server.accept()
+        while data := connection.recv(64):
+            connection.sendall(data)
+
+    def talk(address, family):
+        sock = client.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(1)
+        wait(lambda: sock.connect_ex((address, 7777)) == 0, "connected", 5)
+        slowest = 0
+        while not stop.is_set():
+            began = now()
+            sock.sendall(b"x" * 64)
+            check(len(sock.recv(64)) > 0, "connection lost")
+            slowest = max(slowest, now() - began)
+            stop.wait(0.002)
+        sock.close()
+        worst.append(slowest)
+
+    threads = []
+    for address, family in ((VIP, socket.AF_INET), (VIP6, socket.AF_INET6)):
+        threading.Thread(target=serve, args=(family,), daemon=True).start()
+        wait(lambda: listening(n1, family), "server")
+        threads.append(threading.Thread(target=talk, args=(address, family), daemon=True))
+        threads[-1].start()
+    hold(lambda: all(t.is_alive() for t in threads), "connections", 15)
+    stop.set()
+    for t in threads:
+        t.join()
+    lab.observer.sync()
+    for address in (VIP, VIP6):
+        events = lab.observer.of("address", since=at, address=address)
+        check(len(events) >= 20, f"{len(events)} renewals of {address}")
+        check(all(e.present for e in events), f"{address} never went away")
+    check(len(worst) == 2 and max(worst) < 190_000, f"no retransmission: worst round trips {worst} us")
+
+
+def listening(host, family):
+    table = "/proc/thread-self/net/tcp6" if family == socket.AF_INET6 else "/proc/thread-self/net/tcp"
+    with host.namespace(), open(table) as f:
+        return any(line.split()[1].endswith(f":{7777:04X}") and line.split()[3] == "0A" for line in list(f)[1:])
+
+
+if __name__ == "__main__":
+    L.main()

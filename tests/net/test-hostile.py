@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What bad input gets: a counter, at most a rate-limited line, and no other effect."""
+
+import json
+import os
+import random
+import struct
+
+import carp
+import lab as L
+from lab import KEY, VIP, check, hold, now, statistics, wait
+
+VECTORS = os.path.join(L.HERE, "../vectors/carp-vectors-reject.json")
+
+# what the vectors call a reason, and the counters that may answer for it
+REASONS = {
+    "ttl": ("ttl",),
+    "version": ("version",),
+    "hmac": ("hmac",),
+    "vhid (or hmac when 22 is configured)": ("vhid",),
+    "checksum": ("checksum",),
+    "ip checksum": ("ip-checksum",),
+    "checksum (ucarp accepts this class: it sums IP and CARP headers together)": ("checksum", "ip-checksum"),
+    "length": ("length", "ip-header"),
+    "hmac/length (a VRRPv2 packet: same first byte 0x21 and byte 3 = 7, payload 44 bytes)": ("length",),
+}
+
+
+def rejected(counters):
+    return {k[len("rejected-"):]: v for k, v in counters.items() if k.startswith("rejected-")}
+
+
+def delta(before, after):
+    return {k: after[k] - before[k] for k in after if after[k] != before.get(k, 0)}
+
+
+def master_on_bus(host, **keys):
+    bus = host.bus()
+    a = host.vipd(bus=bus, **keys)
+    a.wait_state("master")
+    wait(lambda: statistics(bus), "statistics")
+    return a, bus
+
+
+def test_reject_vectors(lab):
+    """Each vector is refused for its own reason by a master that would have to yield to it if it believed it."""
+    n1 = lab.host("n1", 7)
+    with open(VECTORS) as f:
+        vectors = json.load(f)
+    a, bus = master_on_bus(n1, addresses=vectors[0]["vips"], vhid=vectors[0]["vhid"], key=vectors[0]["passphrase"], advskew=100)
+    sock = lab.injector(n1)
+    for v in vectors:
+        before = rejected(statistics(bus))
+        sock.send(bytes.fromhex(v["frame_hex"]))
+        after = wait(lambda: (s := rejected(statistics(bus))) != before and s, f"{v['name']} is counted", 2)
+        changed = delta(before, after)
+        check(len(changed) == 1 and set(changed) <= set(REASONS[v["reject"]]) and sum(changed.values()) == 1,
+              f"{v['name']} ({v['reject']}) counted as {changed}")
+        check(a.state() == "master", f"{v['name']} changed the state: {a.text()}")
+    # the same with nothing wrong works: the test could see it
+    good = carp.payload(vectors[0]["passphrase"], vectors[0]["vhid"], vectors[0]["vips"], 1, 0)
+    sock.send(carp.frame("02:00:00:00:00:01", "192.0.2.1", good))
+    a.wait_state("backup", timeout=2)
+
+
+def damaged(k):
+    """A frame with one thing wrong, and the counter it belongs to."""
+    mac, source = "02:00:00:00:00:02", "192.0.2.2"
+    good = carp.payload(KEY, 7, (VIP,), 1, 0)
+    kinds = (
+        ("ttl", lambda: carp.frame(mac, source, good, ttl=64)),
+        ("hmac", lambda: carp.frame(mac, source, carp.payload("wrong", 7, (VIP,), 1, 0))),
+        ("vhid", lambda: carp.frame(mac, source, carp.payload(KEY, 9, (VIP,), 1, 0))),
+        ("version", lambda: carp.frame(mac, source, carp.payload(KEY, 7, (VIP,), 1, 0, first=0x31))),
+        ("type", lambda: carp.frame(mac, source, carp.payload(KEY, 7, (VIP,), 1, 0, first=0x22))),
+        ("type", lambda: carp.frame(mac, source, carp.payload(KEY, 7, (VIP,), 1, 0, authlen=6))),
+        ("checksum", lambda: carp.frame(mac, source, good[:6] + struct.pack("!H", good[6] * 256 + good[7] ^ 1) + good[8:])),
+        ("length", lambda: carp.frame(mac, source, good[:35])),
+        ("length", lambda: carp.frame(mac, source, good + b"\0" * 4)),
+        ("length", lambda: carp.frame(mac, source, good[:20] + os.urandom(40))),
+    )
+    name, build = kinds[k % len(kinds)]
+    return name, build()
+
+
+def test_each_damage_has_its_counter(lab):
+    (n1,) = lab.nodes(1)
+    a, bus = master_on_bus(n1, advskew=100)
+    sock = lab.injector(n1)
+    before = rejected(statistics(bus))
+    want = {}
+    for k in range(30):
+        name, data = damaged(k)
+        sock.send(data)
+        want[name] = want.get(name, 0) + 1
+    wait(lambda: delta(before, rejected(statistics(bus))) == want,
+         lambda: f"counted {delta(before, rejected(statistics(bus)))}, sent {want}", 3)
+    check(a.state() == "master" and len(a.transitions()) == 2, a.text())
+
+
+def flood(lab, host, vipd, bus, n=20_000):
+    sock = lab.injector(host)
+    frames = [damaged(k)[1] for k in range(200)]
+    lines = len(vipd.lines)
+    before = sum(rejected(statistics(bus)).values())
+    for k in range(n):
+        sock.send(frames[random.randrange(len(frames))])
+    wait(lambda: sum(rejected(statistics(bus)).values()) - before > n // 20, "the flood is counted")
+    check(len(vipd.lines) - lines < 40, f"{len(vipd.lines) - lines} lines:\n{vipd.text()}")
+
+
+def test_flood_leaves_master_alone(lab):
+    (n1,), client = lab.nodes(1), lab.client()
+    a, bus = master_on_bus(n1, advskew=10)
+    at = now()
+    flood(lab, n1, a, bus)
+    wait(lambda: now() > at + 3_000_000, "adverts", 5)
+    check(a.state() == "master" and len(a.transitions()) == 2, a.text())
+    adverts = lab.observer.carp(n1, at)
+    late = [second.t - first.t for first, second in zip(adverts, adverts[1:])]
+    check(max(late) < 1_300_000, f"spacing of adverts {late}")
+    check(client.ping(), "the address answers")
+
+
+def test_flood_leaves_backup_alone(lab):
+    n1, n2 = lab.nodes(2)
+    a = n1.vipd()
+    a.wait_state("master")
+    bus = n2.bus()
+    b = n2.vipd(bus=bus, advskew=100)
+    b.wait_state("backup")
+    wait(lambda: statistics(bus), "statistics")
+    flood(lab, n2, b, bus)
+    hold(lambda: a.state() == "master" and b.state() == "backup", "nothing changed", 4)
+
+
+def record(lab, host, n):
+    """n of the host's adverts as they were on the wire, as another host hears them."""
+    sock = host.packet_socket()
+    sock.settimeout(5)
+    found = []
+    while len(found) < n:
+        data = sock.recv(2048)
+        if data[12:14] == b"\x08\x00" and data[23] == 112:
+            found.append(data)
+    return found
+
+
+def replay(lab, strict):
+    """Records a master's advert, lets its host die, and plays the advert again and again to the backup."""
+    n1, n2 = lab.nodes(2)
+    bus = n2.bus()
+    keys = {"CARP_ReplayProtection": "strict"} if strict else {}
+    a = n1.vipd(**keys)
+    a.wait_state("master")
+    b = n2.vipd(bus=bus, advskew=100, **keys)
+    b.wait_state("backup")
+    old = record(lab, n2, 2)
+    n1.cut()
+    a.kill()
+    sock = lab.injector(n2)
+    at = now()
+    while b.state() != "master" and now() < at + 6_000_000:
+        sock.send(old[0])
+        wait(lambda t=now(): now() > t + 200_000, "a moment")
+    return b, bus, old, sock
+
+
+def test_replay_keeps_a_lenient_backup_asleep(lab):
+    """CARP's own weakness, which the strict mode cures: shows that the next test can fail."""
+    b, _, _, _ = replay(lab, strict=False)
+    check(b.state() == "backup", b.text())
+
+
+def test_replay_is_refused_when_strict(lab):
+    b, bus, old, sock = replay(lab, strict=True)
+    check(b.state() == "master", b.text())
+    for data in old:
+        sock.send(data)
+    hold(lambda: b.state() == "master", "nor does it yield to one", 1)
+    check(rejected(statistics(bus))["replay"] > 5, f"{statistics(bus)}")
+
+
+def test_forged_priority_is_refused_when_strict(lab):
+    """advbase and advskew are outside CARP's digest; strict binds them into the counter."""
+    n1, n2 = lab.nodes(2)
+    bus = n1.bus()
+    a = n1.vipd(bus=bus, advskew=50, CARP_ReplayProtection="strict")
+    a.wait_state("master")
+    data = bytearray(record(lab, n2, 1)[0])
+    data[26:30] = bytes([192, 0, 2, 2])
+    data[24:26] = b"\0\0"
+    data[24:26] = struct.pack("!H", carp.checksum(bytes(data[14:34])))
+    data[34 + 2] = 0
+    data[34 + 6 : 34 + 8] = b"\0\0"
+    data[34 + 6 : 34 + 8] = struct.pack("!H", carp.checksum(bytes(data[34:70])))
+    before = rejected(statistics(bus))
+    lab.injector(n1).send(bytes(data[:70]))
+    wait(lambda: delta(before, rejected(statistics(bus))) == {"replay": 1}, "refused as a replay", 2)
+    check(a.state() == "master", a.text())
+
+
+def test_strict_counter_survives_restarts(lab):
+    n1, n2 = lab.nodes(2)
+    a = n1.vipd(CARP_ReplayProtection="strict")
+    a.wait_state("master")
+    b = n2.vipd(advskew=100, CARP_ReplayProtection="strict")
+    b.wait_state("backup")
+    for _ in range(2):
+        a.kill()
+        a = n1.vipd(CARP_ReplayProtection="strict", CARP_Preempt="yes")
+        a.wait_state("master", timeout=12)
+        b.wait_state("backup", timeout=2)
+
+
+def test_own_echo_is_dropped(lab):
+    """A switch that sends a host its own adverts back."""
+    n1, n2 = lab.nodes(2)
+    a, bus = master_on_bus(n1, advskew=10)
+    echo = record(lab, n2, 3)
+    sock = lab.injector(n1)
+    before = rejected(statistics(bus))
+    for data in echo:
+        sock.send(data)
+    wait(lambda: delta(before, rejected(statistics(bus))) == {"loop": 3}, "counted as loop", 2)
+    check(a.state() == "master" and len(a.transitions()) == 2, a.text())
+
+
+if __name__ == "__main__":
+    L.main()

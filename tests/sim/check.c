@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "sim.h"
+
+/* What must hold. Two kinds of promises:
+ *   always    a host holds the address exactly while it is master, lets go before it speaks for the last time, says nothing but its own values, takes
+ *             over only after the silence, the hold and the delays it was given, and never sleeps on an address that is another's by now;
+ *   in calm   (no fault in force; a host that is frozen, cut off or cannot send is left out) two masters become one within one advert of the slowest
+ *             program, none becomes one within the shortest dead interval, and after a while nothing changes any more and the right one is master.
+ * Times and priorities are computed here from carp(4) and the configuration, never asked of the code under test. */
+
+/* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
+#define HANDOVER_USEC UINT64_C(2000)
+#define SLACK_USEC UINT64_C(200)
+#define UCARP_REACTION_MAX SIM_SEC
+#define ADVSKEW_DEMOTED_MAX 240
+
+static unsigned rank(uint8_t advbase, uint8_t advskew) {
+        return (unsigned) advbase << 8 | advskew;
+}
+
+uint64_t wire_interval_usec(uint8_t advbase, uint8_t advskew) {
+        return advbase * SIM_SEC + advskew * SIM_SEC / 256;
+}
+
+/* advbase 0 and advskew 0 would be no interval: vipd says that it counts as advskew 1. */
+uint8_t host_advskew(const Host *h) {
+        uint32_t advskew = h->advskew;
+
+        if (advskew < ADVSKEW_DEMOTED_MAX)
+                advskew = MIN(advskew + MIN(h->demotion_told, 255), ADVSKEW_DEMOTED_MAX);
+        return (uint8_t) (h->advbase == 0 ? MAX(advskew, 1) : advskew);
+}
+
+static unsigned host_rank(const Host *h) {
+        return rank(h->advbase, host_advskew(h));
+}
+
+uint64_t host_interval_usec(const Host *h) {
+        return wire_interval_usec(h->advbase, host_advskew(h));
+}
+
+static uint64_t dead_usec(const Host *h, uint8_t advskew) {
+        uint64_t skew = advskew * SIM_SEC / 256;
+
+        if (h->advbase == 0)
+                return h->dead_ratio * skew;
+        return h->dead_ratio * h->advbase * SIM_SEC + skew;
+}
+
+/* Within this much silence the host takes over. */
+uint64_t host_dead_usec(const Host *h) {
+        if (h->kind == HOST_KIND_UCARP)
+                return (h->dead_ratio + 1) * host_interval_usec(h) + UCARP_REACTION_MAX;
+        return dead_usec(h, host_advskew(h));
+}
+
+/* Not within this much: whether the demotion counts here is the program's choice. */
+static uint64_t patience_usec(const Host *h) {
+        return dead_usec(h, (uint8_t) (h->advbase == 0 ? MAX(h->advskew, 1) : h->advskew));
+}
+
+uint64_t sim_dead_max_usec(const Sim *s) {
+        uint64_t longest = 0;
+
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                longest = MAX(longest, host_dead_usec(&s->hosts[k]));
+        return longest;
+}
+
+uint64_t sim_interval_max_usec(const Sim *s) {
+        uint64_t longest = 0;
+
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                longest = MAX(longest, host_interval_usec(&s->hosts[k]));
+        return longest;
+}
+
+/* On the healthy segment, as others see it. */
+static bool takes_part(const Host *h) {
+        return h->running && !h->stalled && h->link_up && h->link_told && !h->send_fails && !h->hold_fails;
+}
+
+static bool eligible(const Host *h) {
+        return takes_part(h) && (h->kind != HOST_KIND_VIPD || h->enabled);
+}
+
+static bool calm(const Sim *s) {
+        return s->n_active == 0 && s->now >= s->calm_since;
+}
+
+static uint64_t jitter(const Sim *s) {
+        return s->delay_max + s->latency_max + SLACK_USEC;
+}
+
+/* Two configurations are no group when one's patience ends just as the other's next advert is due: whoever is lucky is master. No program can make a
+ * promise then, and none is checked. */
+static bool ill_matched(const Sim *s) {
+        for (unsigned a = 0; a < s->n_hosts; a++)
+                for (unsigned b = 0; b < s->n_hosts; b++) {
+                        uint64_t dead = host_dead_usec(&s->hosts[a]), interval = host_interval_usec(&s->hosts[b]);
+
+                        if (a != b && dead >= interval && dead < interval + 4 * jitter(s))
+                                return true;
+                }
+        return false;
+}
+
+/* Since when, counted from now, nothing may change: everybody may be master, the last dead interval has run out, the better ones have preempted (a
+ * promoted host's word is over), and the last exchange is done. */
+static uint64_t settle_usec(const Sim *s) {
+        uint64_t from = s->calm_since, dead = sim_dead_max_usec(s), interval = sim_interval_max_usec(s);
+
+        if (ill_matched(s))
+                return SIM_NEVER;
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *h = &s->hosts[k];
+
+                if (h->kind == HOST_KIND_VIPD && eligible(h))
+                        from = MAX(MAX(from, h->eligible_usec), MAX(h->preempt_usec, h->promoted_usec));
+        }
+        /* two hosts that both lost a tie come back a random moment apart; a slow program says and hears everything later */
+        return from + dead + 2 * interval + SIM_SEC / 4 + jitter(s) +
+               (s->foreign ? 2 * (dead + interval + UCARP_REACTION_MAX) : 0);
+}
+
+/**
+ * check_disturbed() - something was done to the hosts or the network
+ *
+ * To be called before, so that it is known whether it fell into peace, and after, when the new times can be told.
+ */
+void check_disturbed(Sim *s) {
+        if (s->disturbed_usec != s->now) {
+                s->settled_before = s->n_active == 0 && s->now >= s->settle_usec;
+                s->disturbed_usec = s->now;
+                s->handover_until = SIM_NEVER;
+                s->handover_of_two = false;
+        }
+        s->calm_since = MAX(s->now, s->last_delivery) + (s->foreign ? UCARP_REACTION_MAX : 0);
+        s->settle_usec = s->n_active == 0 ? settle_usec(s) : SIM_NEVER;
+        s->settled = false;
+}
+
+static void check_takeover(Host *h, ElectionReason reason) {
+        Sim *s = h->sim;
+        unsigned heard = rank(h->heard_advbase, h->heard_advskew);
+        bool preempts = h->preempt && host_rank(h) < heard && s->now >= h->preempt_usec;
+        bool impatient = wire_interval_usec(h->heard_advbase, h->heard_advskew) > patience_usec(h);
+
+        if (h->state == ELECTION_STATE_INIT)
+                sim_fail(s, h, "became master without having listened");
+        if (!h->enabled_told || !h->link_told)
+                sim_fail(s, h, "became master though it takes no part");
+        if (reason != ELECTION_REASON_PROMOTED && s->now < h->eligible_usec)
+                sim_fail(s, h, "became master %.6f s before it may", (double) (h->eligible_usec - s->now) / SIM_SEC);
+        if (reason == ELECTION_REASON_MASTER_TIMEOUT && s->now < h->timeout_usec)
+                sim_fail(s, h, "took over %.6f s before the silence was long enough",
+                         (double) (h->timeout_usec - s->now) / SIM_SEC);
+        if (reason == ELECTION_REASON_PREEMPTING && !preempts && !impatient)
+                sim_fail(s, h, "preempted %u/%u though it may not", h->heard_advbase, h->heard_advskew);
+        if (reason == ELECTION_REASON_BOW_OUT && heard != rank(255, 255))
+                sim_fail(s, h, "took over for a bow-out that it did not hear");
+        if (reason == ELECTION_REASON_PROMOTED && s->now >= h->promoted_usec)
+                sim_fail(s, h, "took over as promoted, which it was not");
+}
+
+static void check_release(Host *h, ElectionReason reason) {
+        Sim *s = h->sim;
+        unsigned own = s->now < h->promoted_usec ? 0 : host_rank(h), heard = rank(h->heard_advbase, h->heard_advskew);
+
+        if (reason == ELECTION_REASON_PREEMPTED && heard > own)
+                sim_fail(s, h, "yielded to %u/%u, which is worse", h->heard_advbase, h->heard_advskew);
+        if (reason == ELECTION_REASON_STALLED && !h->resuming)
+                sim_fail(s, h, "says that it was stalled, which it was not");
+        if (reason == ELECTION_REASON_SEND_FAILED && s->now - h->sent_usec < (h->dead_ratio - 1) * h->advbase * SIM_SEC)
+                sim_fail(s, h, "gave up over adverts that had left");
+}
+
+static void note_backup(Host *h, ElectionReason reason) {
+        uint64_t now = h->sim->now, delay = h->start_delay_usec == SIM_NEVER ? host_dead_usec(h) : h->start_delay_usec;
+
+        h->timeout_usec = now + patience_usec(h);
+        h->patience_usec = host_dead_usec(h);
+        h->tie_usec = 0;
+        if (h->state == ELECTION_STATE_INIT) {
+                h->timeout_usec = h->eligible_usec = now + delay;
+                h->preempt_usec = now + h->preempt_delay_usec;
+        } else if (reason == ELECTION_REASON_SEND_FAILED)
+                h->eligible_usec = now + 2 * host_dead_usec(h);
+        else if (reason == ELECTION_REASON_ADDRESS_LOST)
+                h->eligible_usec = now + h->demote_hold_usec;
+        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == host_rank(h))
+                h->tie_usec = SIM_SEC / 4;
+}
+
+/**
+ * check_state() - a host goes from h->state to another state
+ */
+void check_state(Host *h, ElectionState state, ElectionReason reason) {
+        Sim *s = h->sim;
+        bool vipd = h->kind == HOST_KIND_VIPD;
+
+        sim_trace(s, h, "%s -> %s (%s)", election_state_to_string(h->state), election_state_to_string(state),
+                  election_reason_to_string(reason));
+        s->total_transitions++;
+        if (s->n_active == 0 && s->now >= s->settle_usec && takes_part(h))
+                sim_fail(s, h, "became %s (%s) though nothing had happened for %.6f s", election_state_to_string(state),
+                         election_reason_to_string(reason), (double) (s->now - s->calm_since) / SIM_SEC);
+        if (vipd && state == ELECTION_STATE_MASTER)
+                check_takeover(h, reason);
+        else if (vipd && h->state == ELECTION_STATE_MASTER)
+                check_release(h, reason);
+
+        switch (state) {
+        case ELECTION_STATE_INIT:
+                h->eligible_usec = h->promoted_usec = 0;
+                break;
+        case ELECTION_STATE_BACKUP:
+                note_backup(h, reason);
+                h->promoted_usec = 0;
+                break;
+        case ELECTION_STATE_MASTER:
+                h->eligible_usec = MIN(h->eligible_usec, s->now);
+                h->sent_usec = s->now;
+                h->call.became_master = true;
+                break;
+        }
+        h->state = state;
+        /* who gave up over what was done to it before stays out for a while longer */
+        if (reason == ELECTION_REASON_SEND_FAILED && s->n_active == 0)
+                s->settle_usec = settle_usec(s);
+}
+
+/* A planned handover in peace: the address is down, and another one is called. */
+static void expect_handover(Host *h) {
+        Sim *s = h->sim;
+        unsigned n_heirs = 0, n_others = 0;
+
+        if (!s->settled_before || s->disturbed_usec != s->now || s->n_active > 0 || s->foreign)
+                return;
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *other = &s->hosts[k];
+
+                if (other == h || !other->running)
+                        continue;
+                n_others++;
+                n_heirs += eligible(other) && other->eligible_usec <= s->now;
+        }
+        s->handover_of_two = n_others == 1;
+        if (n_heirs > 0) {
+                s->handover_until = s->now + HANDOVER_USEC;
+                s->total_handovers++;
+        }
+}
+
+/**
+ * check_advert() - vipd is about to send this
+ */
+void check_advert(Host *h, const CarpAdvert *advert) {
+        Sim *s = h->sim;
+        unsigned said = rank(advert->advbase, advert->advskew), own = host_rank(h);
+        bool last = h->call.n_releases > 0;
+
+        if (said == rank(255, 255)) {
+                if (h->held)
+                        sim_fail(s, h, "bows out while it holds the address");
+                if (!last && h->call.n_holds_failed == 0)
+                        sim_fail(s, h, "bows out though it was not master");
+                expect_handover(h);
+                return;
+        }
+        if (!h->held && !last && !h->resuming && h->link_up)
+                sim_fail(s, h, "advertises an address that it does not hold");
+        if (said == 0 && s->now < h->promoted_usec)
+                return;
+        if (said != own && !(last && said == own + 1) && !(last && h->advbase < 254 && said == rank(h->advbase + 1, 0)))
+                sim_fail(s, h, "says %u/%u instead of %u/%u", advert->advbase, advert->advskew, h->advbase,
+                         host_advskew(h));
+}
+
+/**
+ * check_heard() - vipd is about to hear this, and to believe it
+ */
+void check_heard(Host *h, const CarpAdvert *advert) {
+        h->heard_advbase = advert->advbase;
+        h->heard_advskew = advert->advskew;
+        if (h->state != ELECTION_STATE_BACKUP || rank(advert->advbase, advert->advskew) == rank(255, 255))
+                return;
+        h->timeout_usec = h->sim->now + patience_usec(h);
+        h->patience_usec = host_dead_usec(h);
+        h->tie_usec = 0;
+}
+
+void check_call_begin(Host *h) {
+        memset(&h->call, 0, sizeof(h->call));
+        h->call.before = h->state;
+}
+
+/**
+ * check_call_end() - the instance has done what it wanted to do about one fact or verb
+ */
+void check_call_end(Host *h) {
+        Sim *s = h->sim;
+        ElectionState state = instance_state(h->instance);
+        bool interface_gone = h->loss_untold && h->link_reason == ELECTION_REASON_INTERFACE_MISSING;
+
+        if (state != h->state)
+                sim_fail(s, h, "is %s and did not tell", election_state_to_string(state));
+        if (state != ELECTION_STATE_MASTER && h->held)
+                sim_fail(s, h, "holds the address though it is not master");
+        if (state == ELECTION_STATE_MASTER && !h->held && !h->resuming && !interface_gone)
+                sim_fail(s, h, "is master and does not hold the address");
+        if (h->call.became_master && state == ELECTION_STATE_MASTER && h->call.n_announces == 0)
+                sim_fail(s, h, "became master and did not announce");
+        if (h->call.became_master && state == ELECTION_STATE_MASTER && h->call.n_sent == 0 && h->link_up && !h->send_fails)
+                sim_fail(s, h, "became master and did not say so");
+        if (h->call.before == ELECTION_STATE_MASTER && state != ELECTION_STATE_MASTER && h->call.n_releases == 0)
+                sim_fail(s, h, "left mastership and did not release");
+        /* a packet that it does not believe is no occasion to look at the time */
+        if (h->overslept && h->call.n_effects > 0) {
+                if (h->held || !h->call.first_is_release)
+                        sim_fail(s, h, "woke after its dead interval and did not first let go");
+                h->overslept = false;
+        }
+}
+
+static bool past(uint64_t now, uint64_t since, uint64_t bound) {
+        return now > since && now - since > bound;
+}
+
+static void check_masters(Sim *s, unsigned n_masters) {
+        uint64_t bound = sim_interval_max_usec(s) + 2 * jitter(s) + (s->foreign ? UCARP_REACTION_MAX : 0);
+
+        if (s->overlapping && past(s->now, MAX(s->overlap_since, s->calm_since), bound))
+                sim_fail(s, NULL, "more than one master for %.6f s",
+                         (double) (s->now - MAX(s->overlap_since, s->calm_since)) / SIM_SEC);
+        if (n_masters > 1 && s->handover_of_two && s->now <= s->disturbed_usec + HANDOVER_USEC)
+                sim_fail(s, NULL, "two masters in a planned handover");
+        if (n_masters > 1 && !s->overlapping)
+                s->overlap_since = s->now;
+        s->overlapping = n_masters > 1;
+}
+
+/* The first who has been silent long enough takes over. */
+static uint64_t takeover_due(const Sim *s) {
+        uint64_t due = SIM_NEVER;
+
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *h = &s->hosts[k];
+                uint64_t since = MAX(s->masterless_since, s->calm_since);
+
+                if (!eligible(h))
+                        continue;
+                if (h->kind == HOST_KIND_VIPD)
+                        since = MAX(since, h->eligible_usec);
+                due = MIN(due, since + MAX(host_dead_usec(h), h->patience_usec) + h->tie_usec);
+        }
+        return due == SIM_NEVER ? due : due + 2 * jitter(s);
+}
+
+static void check_gap(Sim *s, unsigned n_masters) {
+        if (s->masterless && s->now > takeover_due(s))
+                sim_fail(s, NULL, "no master for %.6f s",
+                         (double) (s->now - MAX(s->masterless_since, s->calm_since)) / SIM_SEC);
+        if (n_masters == 0 && s->now > s->handover_until)
+                sim_fail(s, NULL, "nobody took over when the master bowed out");
+        if (n_masters > 0)
+                s->handover_until = SIM_NEVER;
+        if (n_masters == 0 && !s->masterless)
+                s->masterless_since = s->now;
+        s->masterless = n_masters == 0;
+}
+
+/* A dead or frozen master's address is taken back by the kernel before its heir has it, if the lease was free to be that short. */
+static void check_lease(Sim *s, const Host *master) {
+        uint64_t shortest = SIM_NEVER;
+
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                if (eligible(&s->hosts[k]))
+                        shortest = MIN(shortest, patience_usec(&s->hosts[k]));
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                Host *h = &s->hosts[k];
+
+                if (h != master && h->held && !takes_part(h) && !h->deaf && (h->stalled || !h->running) &&
+                    h->lease == CONFIG_LEASE_AUTO && h->left_usec == s->disturbed_usec && s->settled_before &&
+                    (h->lease_sec + 1) * SIM_SEC <= shortest && instance_reason(master->instance) == ELECTION_REASON_MASTER_TIMEOUT)
+                        sim_fail(s, h, "is gone, and its kernel holds the address longer than the others wait");
+        }
+}
+
+/* Nobody who should be master instead is backup. */
+static void check_best(Sim *s, const Host *master) {
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                Host *h = &s->hosts[k];
+
+                if (h == master || !eligible(h))
+                        continue;
+                if (h->preempt && host_rank(h) < host_rank(master))
+                        sim_fail(s, h, "preempts, is better than host %u, and is backup", master->number);
+                if (host_dead_usec(h) < host_interval_usec(master))
+                        sim_fail(s, h, "is backup to host %u, whose adverts come too slowly", master->number);
+        }
+}
+
+static void check_settled(Sim *s, const Host *master, unsigned n_masters, unsigned n_eligible) {
+        if (s->settled)
+                return;
+        s->settled = true;
+        s->total_settled++;
+        if (n_eligible > 0 && n_masters != 1)
+                sim_fail(s, NULL, "%u masters after everything should have settled", n_masters);
+        if (master)
+                check_best(s, master);
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                s->hosts[k].n_sent_settled = s->hosts[k].n_sent;
+}
+
+static void check_cadence(const Host *master) {
+        Sim *s = master->sim;
+        uint64_t since = MAX(master->sent_usec, s->calm_since);
+
+        if (past(s->now, since, host_interval_usec(master) + s->latency_max))
+                sim_fail(s, master, "has not advertised for %.6f s", (double) (s->now - since) / SIM_SEC);
+}
+
+/**
+ * check_step() - look at the whole after every event
+ */
+void check_step(Sim *s) {
+        unsigned n_masters = 0, n_eligible = 0;
+        const Host *master = NULL;
+
+        if (!calm(s) || s->settle_usec == SIM_NEVER) {
+                s->overlapping = s->masterless = false;
+                return;
+        }
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *h = &s->hosts[k];
+
+                if (takes_part(h) && h->state == ELECTION_STATE_MASTER) {
+                        n_masters++;
+                        master = h;
+                }
+                n_eligible += eligible(h);
+        }
+        check_masters(s, n_masters);
+        if (n_eligible > 0)
+                check_gap(s, n_masters);
+        else
+                s->masterless = false;
+        if (master && master->kind == HOST_KIND_VIPD) {
+                check_cadence(master);
+                check_lease(s, master);
+        }
+        if (s->now >= s->settle_usec)
+                check_settled(s, master, n_masters, n_eligible);
+}
+
+/**
+ * check_calm_end() - the next faults begin, or the schedule ends
+ */
+void check_calm_end(Sim *s) {
+        check_step(s);
+        if (!s->settled || s->now < s->settle_usec)
+                return;
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *h = &s->hosts[k];
+                uint64_t n = h->n_sent - h->n_sent_settled;
+
+                if (h->kind != HOST_KIND_VIPD || !takes_part(h))
+                        continue;
+                if (h->state != ELECTION_STATE_MASTER && n > 0)
+                        sim_fail(s, h, "advertises though it is not master");
+                if (n > (s->now - s->settle_usec) / host_interval_usec(h) + 2)
+                        sim_fail(s, h, "sent %u adverts in %.6f s of peace", (unsigned) n,
+                                 (double) (s->now - s->settle_usec) / SIM_SEC);
+        }
+}
