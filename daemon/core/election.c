@@ -289,7 +289,7 @@ static void yield_tie(Election *e, ElectionUpdate *u) {
                 advbase++;
                 advskew = 0;
         }
-        e->spread_usec = (1 + random_below(e, 16)) * min(interval_usec(e), USEC_PER_SEC / 64);
+        e->spread_usec = (1 + random_below(e, 16)) * min(interval_usec(e), USEC_PER_SEC / 4) / 16;
         e->spread_until_usec = add(e->now_usec, dispute_usec(e));
         become_backup(e, ELECTION_REASON_PREEMPTED, u);
         u->send = ELECTION_SEND_ADVERT;

@@ -14,6 +14,8 @@
 #define HANDOVER_USEC UINT64_C(2000)
 #define SLACK_USEC UINT64_C(200)
 #define UCARP_REACTION_MAX SIM_SEC
+/* Who loses a tie listens up to this much longer, or an interval. */
+#define TIE_SPREAD_MAX (SIM_SEC / 4)
 #define ADVSKEW_DEMOTED_MAX 240
 
 static unsigned rank(uint8_t advbase, uint8_t advskew) {
@@ -121,7 +123,7 @@ static uint64_t settle_usec(const Sim *s) {
                         from = MAX(MAX(from, h->eligible_usec), MAX(h->preempt_usec, h->promoted_usec));
         }
         /* two hosts that both lost a tie come back a random moment apart; a slow program says and hears everything later */
-        return from + dead + 2 * interval + SIM_SEC / 4 + jitter(s) +
+        return from + dead + 2 * interval + MIN(interval, TIE_SPREAD_MAX) + jitter(s) +
                (s->foreign ? 2 * (dead + interval + UCARP_REACTION_MAX) : 0);
 }
 
@@ -190,8 +192,10 @@ static void note_backup(Host *h, ElectionReason reason) {
                 h->eligible_usec = now + 2 * host_dead_usec(h);
         else if (reason == ELECTION_REASON_ADDRESS_LOST)
                 h->eligible_usec = now + h->demote_hold_usec;
-        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == host_rank(h))
-                h->tie_usec = SIM_SEC / 4;
+        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == host_rank(h)) {
+                h->tie_usec = MIN(host_interval_usec(h), TIE_SPREAD_MAX);
+                h->tied_usec = now;
+        }
 }
 
 /**
@@ -270,7 +274,7 @@ void check_advert(Host *h, const CarpAdvert *advert) {
                 expect_handover(h);
                 return;
         }
-        if (!h->held && !last && !h->resuming && h->link_up)
+        if (!h->held && !last && !h->resuming && !h->loss_untold)
                 sim_fail(s, h, "advertises an address that it does not hold");
         if (said == 0 && s->now < h->promoted_usec)
                 return;
@@ -289,7 +293,9 @@ void check_heard(Host *h, const CarpAdvert *advert) {
                 return;
         h->timeout_usec = h->sim->now + patience_usec(h);
         h->patience_usec = host_dead_usec(h);
-        h->tie_usec = 0;
+        /* the last words of others who lost the same tie change nothing */
+        if (h->sim->now - h->tied_usec > 2 * jitter(h->sim))
+                h->tie_usec = 0;
 }
 
 void check_call_begin(Host *h) {

@@ -85,7 +85,7 @@ static void op_announce(void *userdata) {
 
         h->call.n_effects++;
         h->call.n_announces++;
-        if (!h->held && !h->resuming)
+        if (!h->held && !h->resuming && !h->loss_untold)
                 sim_fail(h->sim, h, "announces an address that it does not hold");
 }
 
@@ -403,8 +403,10 @@ void host_lose_address(Host *h) {
         if (!h->running || h->stalled || !h->held)
                 return;
         drop(h, "somebody removed it");
+        h->resuming = true; /* what is due is done first, and the address is back before the call ends */
         check_call_begin(h);
         instance_on_address_missing(h->instance, clock_of(h));
+        h->resuming = false;
         check_call_end(h);
 }
 
