@@ -14,6 +14,8 @@
 /* An address that somebody else removes is put back at once; whoever fights us for it more often than this in a second wins. */
 #define RESTORES_PER_SEC 20
 #define USEC_PER_SEC UINT64_C(1000000)
+/* The kernel may end a lease some 20 ms early (net/ipv4/devinet.c, ADDRCONF_TIMER_FUZZ_MINUS), and a timer may be late. */
+#define RENEW_MARGIN_USEC UINT64_C(200000)
 
 struct Instance {
         InstanceConfig *config;
@@ -110,10 +112,12 @@ static void arm(Instance *i) {
 }
 
 static int hold(Instance *i, uint64_t now_usec) {
-        uint32_t lease_sec = instance_config_lease_sec(i->config);
+        uint64_t lease_usec = instance_config_lease_sec(i->config) * USEC_PER_SEC;
         int r = i->ops->hold(i->ops_userdata);
 
-        i->renew_usec = lease_sec > 0 ? now_usec + lease_sec * USEC_PER_SEC / 2 : UINT64_MAX;
+        /* Adverts renew the lease, see instance_on_timer(); this is for those that come too slowly. As late as is safe: a lease
+         * renewed between two adverts ends that much later than the peers' patience, should we freeze now. */
+        i->renew_usec = lease_usec > 0 ? now_usec + lease_usec - RENEW_MARGIN_USEC : UINT64_MAX;
         if (r < 0)
                 i->statistics.hold_errors++;
         return r;

@@ -419,8 +419,15 @@ static void step_configure(Election *e, const ElectionConfig *config, ElectionUp
 /* A lower counter is health regained: with PreemptDelay= it must last before we use it. */
 static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
         bool better = demotion < e->demotion, same = demotion == e->demotion;
+        uint64_t before_usec = dead_usec(e);
 
         e->demotion = demotion;
+        /* the silence so far counts, but the patience is the new one: with advbase 0 it may be a hundredth of the old */
+        if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_MASTER_TIMEOUT) {
+                uint64_t since_usec = e->master_down_usec - min(before_usec, e->master_down_usec);
+
+                e->master_down_usec = max(e->now_usec, add(since_usec, dead_usec(e)));
+        }
         if (better)
                 e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
         if (e->state == ELECTION_STATE_MASTER && !same)

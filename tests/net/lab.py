@@ -29,10 +29,10 @@ import carp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
-VIPD = os.environ.get("VIPD", os.path.join(BUILD, "daemon/vipd"))
-VIPD_UCARP = os.environ.get("VIPD_UCARP", os.path.join(BUILD, "daemon/vipd-ucarp"))
-OBSERVE = os.environ.get("VIPD_TEST_OBSERVE", os.path.join(BUILD, "tests/net/observe"))
-PROBE = os.environ.get("VIPD_TEST_PROBE", os.path.join(BUILD, "tests/net/probe"))
+VIPD = os.environ.get("VIPD", os.path.join(BUILD, "vipd"))
+VIPD_UCARP = os.environ.get("VIPD_UCARP", os.path.join(BUILD, "vipd-ucarp"))
+OBSERVE = os.environ.get("VIPD_TEST_OBSERVE", os.path.join(BUILD, "tests/net/net-observe"))
+PROBE = os.environ.get("VIPD_TEST_PROBE", os.path.join(BUILD, "tests/net/net-probe"))
 
 UID = 65534  # the daemon runs as nobody, with two capabilities, as its unit runs it
 ROOM = "/run/lab"
@@ -96,6 +96,8 @@ class Process:
         environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:exitcode=99:print_stacktrace=1")
         self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                       env=environment, cwd="/", start_new_session=True)
+        self.readable = threading.Event()
+        self.readable.set()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         self.may_fail = False
@@ -104,6 +106,11 @@ class Process:
     def _read(self):
         for raw in self.popen.stdout:
             self.lines.append((now(), raw.decode(errors="replace").rstrip("\n")))
+            self.readable.wait()
+
+    def pause(self, on=True):
+        """Lets the daemon's lines lie in the pipe."""
+        self.readable.clear() if on else self.readable.set()
 
     @property
     def pid(self):

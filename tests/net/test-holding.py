@@ -247,6 +247,8 @@ def test_connection_survives_renewals(lab):
 
     def serve(family):
         server = n1.socket(family, socket.SOCK_STREAM)
+        if family == socket.AF_INET6:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         server.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 7777))
         server.listen()
         connection, _ = server.accept()

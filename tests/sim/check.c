@@ -183,7 +183,6 @@ static void note_backup(Host *h, ElectionReason reason) {
         uint64_t now = h->sim->now, delay = h->start_delay_usec == SIM_NEVER ? host_dead_usec(h) : h->start_delay_usec;
 
         h->timeout_usec = now + patience_usec(h);
-        h->patience_usec = host_dead_usec(h);
         h->tie_usec = 0;
         if (h->state == ELECTION_STATE_INIT) {
                 h->timeout_usec = h->eligible_usec = now + delay;
@@ -292,7 +291,6 @@ void check_heard(Host *h, const CarpAdvert *advert) {
         if (h->state != ELECTION_STATE_BACKUP || rank(advert->advbase, advert->advskew) == rank(255, 255))
                 return;
         h->timeout_usec = h->sim->now + patience_usec(h);
-        h->patience_usec = host_dead_usec(h);
         /* the last words of others who lost the same tie change nothing */
         if (h->sim->now - h->tied_usec > 2 * jitter(h->sim))
                 h->tie_usec = 0;
@@ -360,7 +358,7 @@ static uint64_t takeover_due(const Sim *s) {
                         continue;
                 if (h->kind == HOST_KIND_VIPD)
                         since = MAX(since, h->eligible_usec);
-                due = MIN(due, since + MAX(host_dead_usec(h), h->patience_usec) + h->tie_usec);
+                due = MIN(due, since + host_dead_usec(h) + h->tie_usec);
         }
         return due == SIM_NEVER ? due : due + 2 * jitter(s);
 }

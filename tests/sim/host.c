@@ -27,6 +27,7 @@ static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
                 sim_fail(h->sim, h, "made an advert that cannot be decoded");
         leaving = advert.advbase == 255 && advert.advskew == 255;
         check_advert(h, &advert);
+        h->attempted_usec = h->sim->now;
         r = network_send(h, payload);
         h->call.n_effects++;
         sim_trace(h->sim, h, leaving ? "  bows out%s" : "  sends %2$u/%3$u%1$s", r < 0 ? ": cannot" : "", advert.advbase,
@@ -280,7 +281,7 @@ void host_resume(Host *h) {
                 h->lease_end += slept;
         h->stalled = h->deaf = false;
         h->resuming = true;
-        h->overslept = h->state == ELECTION_STATE_MASTER && h->sim->now - h->sent_usec >= host_dead_usec(h);
+        h->overslept = h->state == ELECTION_STATE_MASTER && h->sim->now - h->attempted_usec >= host_dead_usec(h);
         catch_up(h);
         if (h->overslept)
                 sim_fail(h->sim, h, "woke after its dead interval and did not let go");

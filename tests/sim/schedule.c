@@ -66,8 +66,16 @@ static uint8_t draw_advskew(Sim *s, unsigned style, unsigned number) {
         }
 }
 
-/* Equal ones cannot be helped between two programs that break ties in different ways, neither of which is ours. */
+/* Two foreign programs quarrel about what is not ours to heal: equal ones that break ties in different ways, and preempting ucarps, each of which takes
+ * the other's last word for a reign. So they differ, and one of them preempts at most. */
 static void part_foreigners(Sim *s) {
+        bool preempts = false;
+
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                if (s->hosts[k].kind != HOST_KIND_VIPD) {
+                        s->hosts[k].preempt = s->hosts[k].preempt && !preempts;
+                        preempts = preempts || s->hosts[k].preempt;
+                }
         for (unsigned a = 0; a < s->n_hosts; a++)
                 for (unsigned b = 0; b < a; b++)
                         if (s->hosts[a].kind != HOST_KIND_VIPD && s->hosts[b].kind != HOST_KIND_VIPD) {
@@ -184,9 +192,9 @@ static void draw_policy(Sim *s) {
 void schedule_draw_hosts(Sim *s) {
         draw_segment(s);
         draw_timing(s);
-        part_foreigners(s);
         draw_sources(s);
         draw_policy(s);
+        part_foreigners(s);
         sim_trace(s, NULL, "%u hosts%s%s%s%s%s, delay up to %u us, %u rounds", s->n_hosts, s->families[0] ? ", IPv4" : "",
                   s->families[1] ? ", IPv6" : "", s->strict ? ", strict" : "", s->echo ? ", echo" : "",
                   s->foreign ? ", mixed programs" : "", (unsigned) s->delay_max, s->n_rounds);

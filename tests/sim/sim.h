@@ -127,11 +127,11 @@ typedef struct Host {
         uint64_t eligible_usec; /* not master before this, unless promoted */
         uint64_t preempt_usec;  /* no preemption before this */
         uint64_t timeout_usec;  /* no master-timeout before this */
-        uint64_t patience_usec; /* the dead interval when it last began to listen: its demotion may have changed since */
         uint64_t tied_usec;     /* when it lost a tie */
         uint64_t tie_usec;      /* what losing a tie may have added to its patience */
         uint64_t promoted_usec; /* it may say 0/0 until here */
         uint64_t sent_usec;     /* last advert that left, or when it became master */
+        uint64_t attempted_usec; /* last advert tried */
         uint64_t n_sent, n_bow_outs, n_sent_settled;
         uint8_t heard_advbase, heard_advskew;
         uint8_t said_advbase, said_advskew;

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The running daemon: its configuration, signals, scripts and clock."""
+
+import os
+import re
+import signal
+
+import lab as L
+from lab import VIP, check, elect, hold, instance, now, run, wait
+
+FAST = {"advbase": 0, "advskew": 32}
+
+
+def vipd_check(host, files, mode=0o600):
+    directory = f"{host.room}/check"
+    run("rm", "-rf", directory)
+    os.makedirs(directory)
+    os.chmod(host.key_file(), mode)
+    host.write_config(directory, files)
+    return host.run(host.lab.program("vipd"), "--check", directory, fail=False)
+
+
+def test_check(lab):
+    (n1,) = lab.nodes(1)
+    result = vipd_check(n1, {"web": instance()})
+    check(result.returncode == 0 and not result.stdout, f"{result}")
+    # name: (text, what the line about it must say)
+    broken = {
+        "vhid": (instance(vhid=256), ("256", "255")),
+        "base": (instance(vhid=10, advbase="often"), ("often",)),
+        "address": (instance(vhid=11, addresses=("192.0.2.300",)), ("192.0.2.300",)),
+        "interface": (instance(vhid=12, interface="much-too-long-a-name"), ("much-too-long-a-name",)),
+        "lease": (instance(vhid=13, addresses=("192.0.2.53",), VIP_Lease="forever"), ("forever",)),
+        "section": (instance(vhid=14, addresses=("192.0.2.54",)) + "[Check a]\nType=tcp\n", ("Check",)),
+    }
+    result = vipd_check(n1, {"web": instance(), **{name: text for name, (text, _) in broken.items()}})
+    check(result.returncode == 1, f"{result}")
+    for name, (_, words) in broken.items():
+        lines = [line for line in result.stdout.splitlines() if f"/{name}.vip:" in line and "error" in line]
+        check(lines, f"no line about {name}:\n{result.stdout}")
+        check(re.search(r"\.vip:\d+", lines[0]), f"no line number: {lines[0]}")
+        check(all(word in lines[0] for word in words), f"{words} not in: {lines[0]}")
+    check("/web.vip" not in result.stdout, f"nothing about the good one:\n{result.stdout}")
+
+
+def test_check_warns_about_unknown_keys(lab):
+    (n1,) = lab.nodes(1)
+    result = vipd_check(n1, {"web": instance(CARP_AdvSkwe=3)})
+    check(result.returncode == 0, f"{result}")
+    check("AdvSkwe" in result.stdout and "AdvSkew" in result.stdout.replace("AdvSkwe", ""), f"{result}")
+
+
+def test_key_file_of_others_is_refused(lab):
+    (n1,) = lab.nodes(1)
+    result = vipd_check(n1, {"web": instance()}, mode=0o644)
+    check(result.returncode == 1 and "key" in result.stdout, f"{result}")
+
+
+def test_passphrase_is_nowhere(lab):
+    """Not in the log at its most talkative, not in the process title or environment."""
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(None, "--log-level=debug", **FAST)
+    a.wait_state("master")
+    a.signal(signal.SIGUSR1)
+    a.wait_line("web: master")
+    for name in ("cmdline", "environ"):
+        with open(f"/proc/{a.pid}/{name}", "rb") as f:
+            check(L.KEY.encode() not in f.read(), name)
+    check(L.KEY not in a.text(), "the log")
+
+
+def test_wrong_options(lab):
+    (n1,) = lab.nodes(1)
+    for options in (("--log-level=loud",), ("--no-such-option",), ("stray",)):
+        result = n1.run(lab.program("vipd"), *options, fail=False)
+        check(result.returncode == 2 and result.stderr, f"{options}: {result}")
+    result = n1.run(lab.program("vipd"), "--version")
+    check(re.fullmatch(r"vipd \d+\.\d+\.\d+\n", result.stdout), f"{result}")
+
+
+def test_broken_file_does_not_stop_the_others(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd({"bad": instance(vhid=0), "web": instance(**FAST)})
+    a.wait_state("master")
+    check(a.grep(r"bad\.vip:\d+"), a.text())
+
+
+def events_of(lab, address, since):
+    lab.observer.sync()
+    return [present for _, _, present in lab.observer.changes(address, since)]
+
+
+def test_reload_keeps_a_master(lab):
+    (n1,) = lab.nodes(1)
+    files = {"web": instance(**FAST), "mail": instance(addresses=("192.0.2.51",), vhid=8, **FAST)}
+    a = n1.vipd(files)
+    a.wait_state("master")
+    a.wait_state("master", "mail")
+    at = now()
+    # nothing changed: nothing happens
+    a.reload()
+    a.wait_line("[Rr]eload", since=at)
+    # a new priority, an added address, an added instance
+    files = {"web": instance(**{**FAST, "advskew": 40}), "mail": instance(addresses=("192.0.2.51", "192.0.2.52"), vhid=8, **FAST),
+             "new": instance(addresses=("192.0.2.53",), vhid=9, **FAST)}
+    a.write(files)
+    a.reload()
+    wait(lambda: lab.observer.carp(n1, vhid=7, advskew=40), "adverts with the new priority")
+    wait(lambda: n1.holds("192.0.2.52"), "the added address")
+    a.wait_state("master", "new")
+    check(not a.transitions("web", at) and not a.transitions("mail", at), a.text())
+    check(not events_of(lab, VIP, at) and not events_of(lab, "192.0.2.51", at), "no address of a master was touched")
+    # and away again
+    a.write({"new": None, "mail": instance(addresses=("192.0.2.51",), vhid=8, **FAST)})
+    a.reload()
+    wait(lambda: not n1.holds("192.0.2.52") and not n1.holds("192.0.2.53"), "what was removed is gone")
+    check(lab.observer.carp(n1, vhid=9, advbase=255, advskew=255), "with a bow-out")
+    check(not a.transitions("web", at) and not a.transitions("mail", at), a.text())
+    check(n1.holds(VIP) and n1.holds("192.0.2.51"), "still held")
+
+
+def test_reload_with_a_broken_file_keeps_the_running_instance(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd({"web": instance(**FAST), "mail": instance(addresses=("192.0.2.51",), vhid=8, **FAST)})
+    a.wait_state("master")
+    a.wait_state("master", "mail")
+    at = now()
+    a.write({"web": instance(advskew="many"), "mail": instance(addresses=("192.0.2.51",), vhid=8, advbase=0, advskew=50)})
+    a.reload()
+    a.wait_line(r"web\.vip:\d+.*many", since=at)
+    wait(lambda: lab.observer.carp(n1, vhid=8, advskew=50), "the other file is in force")
+    check(not a.transitions("web", at) and not a.transitions("mail", at), a.text())
+    check(not events_of(lab, VIP, at), "the address stays")
+    wait(lambda t=now(): lab.observer.carp(n1, vhid=7, advskew=32, since=t), "the old one goes on")
+
+
+def test_reload_of_a_backup(lab):
+    n1, n2 = lab.nodes(2)
+    a, b = elect(n1, n2)
+    at = now()
+    b.write({"web": instance(advskew=0, CARP_Preempt="yes", VIP_Description="better now")})
+    b.reload()
+    hold(lambda: b.state() == "backup" and a.state() == "master", "equal is not better", 2)
+    a.write({"web": instance(advskew=10)})
+    a.reload()
+    b.wait_state("master", timeout=3)
+    check([x.reason for x in b.transitions(since=at)] == ["preempting"], b.text())
+    lab.observer.check_never_two(allowed_usec=100_000)
+
+
+def test_sigusr1_tells_the_state(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(**FAST)
+    a.wait_state("master")
+    a.signal(signal.SIGUSR1)
+    line = a.wait_line("web: master on eth0 vhid 7")
+    check("master-timeout" in line, line)
+
+
+def read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except FileNotFoundError:
+        return ""
+
+
+def scripts(host, body='echo "$0 $#" "$@" >>@LOG@'):
+    """Up and down scripts that write what they were called with into a file that vipd's user may write."""
+    log = f"{host.room}/script.log"
+    with open(log, "w"):
+        os.chmod(log, 0o666)
+    for name in ("up", "down"):
+        host.script(name, body.replace("@LOG@", log))
+    keys = {"Takeover_UpScript": f"{host.room}/up", "Takeover_DownScript": f"{host.room}/down"}
+    return keys, lambda: [line.replace(f"{host.room}/", "") for line in read(log).splitlines()]
+
+
+def test_scripts_are_called_as_ucarp_calls_them(lab):
+    (n1,) = lab.nodes(1)
+    keys, calls = scripts(n1)
+    a = n1.vipd(**FAST, **keys, Takeover_ScriptParameter="two words", Takeover_DemoteHold="200ms")
+    a.wait_state("master")
+    down, up = "down 3 eth0 192.0.2.50 two words", "up 3 eth0 192.0.2.50 two words"
+    wait(lambda: calls() == [down, up], lambda: f"calls {calls()}")
+    a.signal(signal.SIGUSR2)
+    wait(lambda: calls() == [down, up, down, up], lambda: f"calls {calls()}")
+    a.stop()
+    wait(lambda: calls() == [down, up, down, up, down], lambda: f"calls {calls()}")
+
+
+def test_hanging_script_delays_nothing(lab):
+    n1, n2 = lab.nodes(2)
+    keys, _ = scripts(n1, "exec sleep 1000")
+    a, b = elect(n1, n2, **keys)
+    a.wait_state("master")
+    at = now()
+    wait(lambda: now() > at + 3_000_000, "three adverts", 4)
+    adverts = lab.observer.carp(n1, at - 3_000_000)
+    late = [second.t - first.t for first, second in zip(adverts, adverts[1:])]
+    check(late and max(late) < 1_300_000, f"spacing {late}")
+    a.signal(signal.SIGUSR2)
+    b.wait_state("master", timeout=1)
+    check(not n1.holds(), "dropped")
+    # at the end it is not waited for without bound
+    a.signal(signal.SIGTERM)
+    check(a.end(timeout=30) == 0, a.text())
+
+
+def test_missing_script_is_told(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(**FAST, Takeover_UpScript="/run/lab/no-such-script")
+    a.wait_state("master")
+    a.wait_line("no-such-script")
+    check(n1.holds(), "held all the same")
+
+
+def test_no_timer_on_the_wall_clock(lab):
+    """What the kernel says about the daemon's timers: CLOCK_BOOTTIME, all of them; so setting the wall clock moves none."""
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(**FAST)
+    a.wait_state("master")
+    clocks = []
+    for name in os.listdir(f"/proc/{a.pid}/fdinfo"):
+        clocks += re.findall(r"^clockid: (\d+)$", read(f"/proc/{a.pid}/fdinfo/{name}"), re.M)
+    check(clocks and set(clocks) == {"7"}, f"clocks {clocks}")
+
+
+def test_full_stderr_blocks_nothing(lab):
+    """Nobody reads the daemon's log, and the pipe is full."""
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(None, "--log-level=debug", **FAST)
+    a.wait_state("master")
+    # stop reading, and fill the pipe through the daemon's own descriptor
+    fd = os.open(f"/proc/{a.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+    a.pause()
+    try:
+        while True:
+            os.write(fd, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    at = now()
+    for _ in range(50):
+        a.signal(signal.SIGUSR1)
+        wait(lambda t=now(): now() > t + 20_000, "a moment")
+    adverts = lab.observer.carp(n1, at)
+    late = [second.t - first.t for first, second in zip(adverts, adverts[1:])]
+    a.pause(False)
+    check(len(late) > 4 and max(late) < 400_000, f"spacing {late}")
+
+
+if __name__ == "__main__":
+    L.main()
