@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Every well-known string of the interface on the bus, for the daemon and for its clients. */
-
+/* Every well-known string of our bus interface, once. */
 #define VIPD_BUS_NAME "org.vipd1"
-#define VIPD_OBJECT_PATH "/org/vipd1"
-#define VIPD_INSTANCE_PREFIX "/org/vipd1/instance" /* + "/" + sd_bus_path_encode(name) */
+#define VIPD_PATH "/org/vipd1"
+#define VIPD_INSTANCE_PREFIX "/org/vipd1/instance"
 #define VIPD_MANAGER_INTERFACE "org.vipd1.Manager"
 #define VIPD_INSTANCE_INTERFACE "org.vipd1.Instance"
 
@@ -17,6 +16,3 @@
 #define VIPD_ACTION_PROMOTE "org.vipd1.promote"
 #define VIPD_ACTION_ENABLE "org.vipd1.enable"
 #define VIPD_ACTION_RELOAD "org.vipd1.reload"
-
-/* DemoteFor(): 1 µs to a day. Whoever wants longer wants Disable(). */
-#define VIPD_HOLD_USEC_MAX UINT64_C(86400000000)

@@ -552,9 +552,9 @@ def instance(addresses=(VIP,), vhid=7, advbase=1, advskew=0, interface="eth0", *
     return "".join(f"[{s}]\n" + "".join(f"{k}={v}\n" for k, v in options.items()) + "\n" for s, options in sections.items())
 
 
-def elect(first, second, second_advskew=100, **keys):
+def elect(first, second, second_advskew=100, first_bus="none", **keys):
     """Two vipd: the first starts alone and is master; the second has listened for its start delay, so it may follow."""
-    a = first.vipd(**keys)
+    a = first.vipd(bus=first_bus, **keys)
     a.wait_state("master")
     b = second.vipd(**{**keys, "advskew": second_advskew})
     b.wait_state("backup")

@@ -213,5 +213,7 @@ int main(int argc, char *argv[]) {
                 read_answers(fd, family, requests, n);
         }
         report(requests, n, max_stall);
+        free(requests);
+        (void) close(fd);
         return EXIT_SUCCESS;
 }

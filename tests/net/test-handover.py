@@ -71,10 +71,7 @@ def test_link_down_bows_out_to_nobody(lab):
 def test_disable_and_enable_by_the_bus(lab):
     n1, n2 = lab.nodes(2)
     bus = n1.bus()
-    a = n1.vipd(bus=bus)
-    a.wait_state("master")
-    b = n2.vipd(advskew=100)
-    b.wait_state("backup")
+    a, b = elect(n1, n2, first_bus=bus)
     wait(lambda: statistics(bus), "the instance on the bus")
     at = now()
     result = bus_call(bus, "web", "Disable")

@@ -16,6 +16,8 @@
 #define UCARP_REACTION_MAX SIM_SEC
 /* Who loses a tie listens up to this much longer, or an interval. */
 #define TIE_SPREAD_MAX (SIM_SEC / 4)
+/* What is heard for this long after a tie, or half an interval, belongs to it. */
+#define TIE_WORDS_MAX UINT64_C(50000)
 #define ADVSKEW_DEMOTED_MAX 240
 
 static unsigned rank(uint8_t advbase, uint8_t advskew) {
@@ -37,6 +39,11 @@ uint8_t host_advskew(const Host *h) {
 
 static unsigned host_rank(const Host *h) {
         return rank(h->advbase, host_advskew(h));
+}
+
+/* What a master says: a promoted one 0/0 for a while. */
+static unsigned own_rank(const Host *h) {
+        return h->sim->now < h->promoted_usec ? 0 : host_rank(h);
 }
 
 uint64_t host_interval_usec(const Host *h) {
@@ -120,7 +127,7 @@ static uint64_t settle_usec(const Sim *s) {
                 const Host *h = &s->hosts[k];
 
                 if (h->kind == HOST_KIND_VIPD && eligible(h))
-                        from = MAX(MAX(from, h->eligible_usec), MAX(h->preempt_usec, h->promoted_usec));
+                        from = MAX(MAX(from, MAX(h->eligible_usec, h->return_usec)), MAX(h->preempt_usec, h->promoted_usec));
         }
         /* two hosts that both lost a tie come back a random moment apart; a slow program says and hears everything later */
         return from + dead + 2 * interval + MIN(interval, TIE_SPREAD_MAX) + jitter(s) +
@@ -169,9 +176,8 @@ static void check_takeover(Host *h, ElectionReason reason) {
 
 static void check_release(Host *h, ElectionReason reason) {
         Sim *s = h->sim;
-        unsigned own = s->now < h->promoted_usec ? 0 : host_rank(h), heard = rank(h->heard_advbase, h->heard_advskew);
 
-        if (reason == ELECTION_REASON_PREEMPTED && heard > own)
+        if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) > own_rank(h))
                 sim_fail(s, h, "yielded to %u/%u, which is worse", h->heard_advbase, h->heard_advskew);
         if (reason == ELECTION_REASON_STALLED && !h->resuming)
                 sim_fail(s, h, "says that it was stalled, which it was not");
@@ -187,11 +193,12 @@ static void note_backup(Host *h, ElectionReason reason) {
         if (h->state == ELECTION_STATE_INIT) {
                 h->timeout_usec = h->eligible_usec = now + delay;
                 h->preempt_usec = now + h->preempt_delay_usec;
-        } else if (reason == ELECTION_REASON_SEND_FAILED)
-                h->eligible_usec = now + 2 * host_dead_usec(h);
-        else if (reason == ELECTION_REASON_ADDRESS_LOST)
+        } else if (reason == ELECTION_REASON_SEND_FAILED) {
+                h->return_usec = now + 2 * dead_usec(h, MAX(host_advskew(h), ADVSKEW_DEMOTED_MAX));
+                h->eligible_usec = now + 2 * (h->advbase == 0 ? patience_usec(h) : dead_usec(h, 0));
+        } else if (reason == ELECTION_REASON_ADDRESS_LOST)
                 h->eligible_usec = now + h->demote_hold_usec;
-        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == host_rank(h)) {
+        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == own_rank(h)) {
                 h->tie_usec = MIN(host_interval_usec(h), TIE_SPREAD_MAX);
                 h->tied_usec = now;
         }
@@ -217,7 +224,7 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
 
         switch (state) {
         case ELECTION_STATE_INIT:
-                h->eligible_usec = h->promoted_usec = 0;
+                h->eligible_usec = h->return_usec = h->promoted_usec = 0;
                 break;
         case ELECTION_STATE_BACKUP:
                 note_backup(h, reason);
@@ -225,6 +232,7 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 break;
         case ELECTION_STATE_MASTER:
                 h->eligible_usec = MIN(h->eligible_usec, s->now);
+                h->return_usec = MIN(h->return_usec, s->now);
                 h->sent_usec = s->now;
                 h->call.became_master = true;
                 break;
@@ -292,7 +300,7 @@ void check_heard(Host *h, const CarpAdvert *advert) {
                 return;
         h->timeout_usec = h->sim->now + patience_usec(h);
         /* the last words of others who lost the same tie change nothing */
-        if (h->sim->now - h->tied_usec > 2 * jitter(h->sim))
+        if (h->sim->now - h->tied_usec > MIN(TIE_WORDS_MAX, host_interval_usec(h) / 2))
                 h->tie_usec = 0;
 }
 
@@ -357,7 +365,7 @@ static uint64_t takeover_due(const Sim *s) {
                 if (!eligible(h))
                         continue;
                 if (h->kind == HOST_KIND_VIPD)
-                        since = MAX(since, h->eligible_usec);
+                        since = MAX(since, MAX(h->eligible_usec, h->return_usec));
                 due = MIN(due, since + host_dead_usec(h) + h->tie_usec);
         }
         return due == SIM_NEVER ? due : due + 2 * jitter(s);
@@ -376,7 +384,8 @@ static void check_gap(Sim *s, unsigned n_masters) {
         s->masterless = n_masters == 0;
 }
 
-/* A dead or frozen master's address is taken back by the kernel before its heir has it, if the lease was free to be that short. */
+/* A dead or frozen master's address is taken back by the kernel before its heir has it; if the lease, in whole seconds, can be that short and still
+ * outlast the pause between two adverts. */
 static void check_lease(Sim *s, const Host *master) {
         uint64_t shortest = SIM_NEVER;
 
@@ -388,7 +397,9 @@ static void check_lease(Sim *s, const Host *master) {
 
                 if (h != master && h->held && !takes_part(h) && !h->deaf && (h->stalled || !h->running) &&
                     h->lease == CONFIG_LEASE_AUTO && h->left_usec == s->disturbed_usec && s->settled_before &&
-                    (h->lease_sec + 1) * SIM_SEC <= shortest && instance_reason(master->instance) == ELECTION_REASON_MASTER_TIMEOUT)
+                    (h->lease_sec + 1) * SIM_SEC <= shortest &&
+                    h->lease_sec * SIM_SEC > host_interval_usec(h) + SIM_SEC / 4 &&
+                    instance_reason(master->instance) == ELECTION_REASON_MASTER_TIMEOUT)
                         sim_fail(s, h, "is gone, and its kernel holds the address longer than the others wait");
         }
 }

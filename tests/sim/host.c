@@ -412,7 +412,8 @@ void host_lose_address(Host *h) {
 }
 
 void host_reconfigure(Host *h, uint8_t advskew, bool preempt) {
-        bool was_master = h->state == ELECTION_STATE_MASTER;
+        bool was_master = h->state == ELECTION_STATE_MASTER &&
+                          h->sim->now - h->sent_usec < host_interval_usec(h) * 5 / 4;
 
         if (!h->running || h->stalled)
                 return;

@@ -125,6 +125,7 @@ typedef struct Host {
         uint64_t left_usec;     /* crashed, or frozen since */
         unsigned lease_sec;     /* of the last hold */
         uint64_t eligible_usec; /* not master before this, unless promoted */
+        uint64_t return_usec;   /* and not excused after this, having given up over failed adverts */
         uint64_t preempt_usec;  /* no preemption before this */
         uint64_t timeout_usec;  /* no master-timeout before this */
         uint64_t tied_usec;     /* when it lost a tie */
