@@ -66,7 +66,7 @@ def test_scripts_that_set_the_address_themselves(lab):
 
 def test_signals(lab):
     (n1,) = lab.nodes(1)
-    a = drop_in(n1)
+    a = drop_in(n1, options=telling(n1))
     wait(lambda: lab.observer.holders(VIP) == {1}, "master")
     a.signal(signal.SIGUSR1)
     a.wait_line("MASTER on eth0 id 7")
@@ -80,7 +80,7 @@ def test_signals(lab):
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         a.signal(number)
         check(a.end() == 0, f"signal {number}: {a.text()}")
-        a = drop_in(n1)
+        a = drop_in(n1, options=telling(n1))
         a.wait_line("backup")
 
 
