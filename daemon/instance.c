@@ -266,7 +266,6 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
                               0,
                               &ignored);
         seal(i, config->carp.advbase, config->carp.advskew);
-        i->changed_realtime_usec = (uint64_t) g_get_real_time();
         return i;
 }
 

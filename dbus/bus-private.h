@@ -13,6 +13,7 @@ struct Bus {
         sd_bus *bus; /* NULL between a loss and the next try */
         Polkit *polkit;
         sd_event_source *retry, *flush;
+        uint64_t retry_usec;
         GPtrArray *objects; /* BusObject */
         GPtrArray *signals; /* sd_bus_message, StateChanged in order */
         bool instances_changed;

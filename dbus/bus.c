@@ -15,8 +15,12 @@
 /* The connection: made without waiting, made again when it is lost, for as long as we live. Collects changes and tells them once per pass of the
  * loop. Knows nothing of what a property means; the two -bus.c files do. */
 
+/* After a loss the bus is usually back at once; a bus that refuses us is asked again ever more rarely. */
 #define RETRY_USEC (250 * USEC_PER_MSEC)
+#define RETRY_USEC_MAX (30 * USEC_PER_SEC)
 #define SIGNALS_MAX 1024
+/* A bus that reads no more gets no more: what is queued for it is memory of ours. */
+#define QUEUED_MAX 1024
 
 BusObject *bus_find_object(const Bus *b, const char *path_or_name) {
         for (guint k = 0; k < b->objects->len; k++) {
@@ -48,7 +52,10 @@ static void signal_free(void *data) {
 }
 
 static bool connected(const Bus *b) {
-        return b->bus && sd_bus_is_open(b->bus) > 0;
+        uint64_t n_queued = 0;
+
+        return b->bus && sd_bus_is_ready(b->bus) > 0 && sd_bus_get_n_queued_write(b->bus, &n_queued) >= 0 &&
+               n_queued < QUEUED_MAX;
 }
 
 static int on_flush(sd_event_source *s, void *userdata) {
@@ -101,8 +108,9 @@ static void retry_later(Bus *b) {
         uint64_t now_usec = 0;
 
         (void) sd_event_now(b->event, CLOCK_BOOTTIME, &now_usec);
-        (void) sd_event_source_set_time(b->retry, now_usec + RETRY_USEC);
+        (void) sd_event_source_set_time(b->retry, now_usec + b->retry_usec);
         (void) sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+        b->retry_usec = usec_min(2 * b->retry_usec, RETRY_USEC_MAX);
 }
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -113,13 +121,15 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
+        Bus *b = userdata;
 
         if (!e) {
+                b->retry_usec = RETRY_USEC;
                 log_debug("On the bus as " VIPD_BUS_NAME);
                 return 0;
         }
         log_error("The bus refuses the name " VIPD_BUS_NAME ": %s", e->message);
-        retry_later(userdata);
+        retry_later(b);
         return 0;
 }
 
@@ -163,6 +173,9 @@ static int connect_bus(Bus *b) {
         if (r >= 0)
                 r = sd_bus_set_bus_client(b->bus, true);
         if (r >= 0)
+                /* closing flushes, and flushing waits: an exit with an address to hand over does not */
+                r = sd_bus_set_close_on_exit(b->bus, false);
+        if (r >= 0)
                 /* no socket yet: awaited by inotify, not by asking again */
                 r = sd_bus_set_watch_bind(b->bus, true);
         if (r >= 0)
@@ -191,6 +204,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         b->manager = manager;
         b->address = g_strdup(g_str_equal(address, "system") ? g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket"
                                                              : address);
+        b->retry_usec = RETRY_USEC;
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);
         r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);
@@ -216,11 +230,9 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
 Bus *bus_free(Bus *b) {
         if (!b)
                 return NULL;
-        /* what was said in the last pass still goes out, if the bus takes it without waiting */
+        /* what was said in the last pass still goes out, as far as the bus takes it without waiting */
         if (b->flush)
                 (void) on_flush(b->flush, b);
-        while (connected(b) && sd_bus_process(b->bus, NULL) > 0)
-                ;
         disconnect(b);
         sd_event_source_disable_unref(b->retry);
         sd_event_source_disable_unref(b->flush);

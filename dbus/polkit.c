@@ -119,6 +119,11 @@ static int on_departure(sd_bus_message *signal, void *userdata, sd_bus_error *er
         return 0;
 }
 
+/* Without it a refused match would end the connection; then the caller's departure goes unnoticed, and its check ends by itself. */
+static int on_match(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return 0;
+}
+
 static int ask(Check *c, const char *action, const char *instance) {
         const char *sender = sd_bus_message_get_sender(c->call);
         g_autofree char *match = g_strdup_printf("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
@@ -127,7 +132,9 @@ static int ask(Check *c, const char *action, const char *instance) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_add_match_async(c->polkit->bus, &c->departure, match, on_departure, NULL, c);
+        if (!sender)
+                return -EPERM;
+        r = sd_bus_add_match_async(c->polkit->bus, &c->departure, match, on_departure, on_match, c);
         if (r < 0)
                 return r;
         r = sd_bus_message_new_method_call(c->polkit->bus, &m, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization");

@@ -12,12 +12,14 @@ only those; `--list` names them. Each runs in a lab of its own. Facts are awaite
 
 import contextlib
 import ctypes
+import fcntl
 import inspect
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -268,7 +270,13 @@ class Host:
         self.ip("link", "set", interface, state)
 
     def carrier(self, on):
-        run("ip", "link", "set", self.port, "up" if on else "down")
+        """The cable, by ioctl: sooner done than a process is started."""
+        SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            request = struct.pack("16sH14x", self.port.encode(), 0)
+            flags = struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
+            flags = flags | IFF_UP if on else flags & ~IFF_UP
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", self.port.encode(), flags))
 
     def cut(self, on=True):
         """A silent cut: the host sees no carrier change."""

@@ -2,6 +2,8 @@
 """How long the address is away after a crash, against what the protocol promises. Bounds are generous here: a shared machine may
 be slow for a moment; the medians of a quiet machine belong to the benchmarks."""
 
+import signal
+
 import lab as L
 from lab import VIP, check, elect, median, now, wait
 
@@ -14,8 +16,8 @@ def crash(lab, n1, n2, client, **keys):
     probe = client.probe()
     began = now()
     wait(lambda: now() > began + 200_000, "the probe runs")
-    n1.cut()
-    dead_at = now()
+    a.signal(signal.SIGKILL)
+    n1.carrier(False)
     a.kill()
     b.wait_state("master")
     end = now()
@@ -23,10 +25,10 @@ def crash(lab, n1, n2, client, **keys):
     report = probe.finish()
     lab.observer.sync()
     taken = [t for t, number, present in lab.observer.changes(VIP) if number == 2 and present]
-    last = max(e.t for e in lab.observer.carp(n1) if e.t <= dead_at)
+    last = lab.observer.carp(n1)[-1].t
     b.stop()
     n1.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
-    n1.cut(False)
+    n1.carrier(True)
     undisturbed = len(b.transitions()) == 3 and taken[-1] > last  # backup, master, and the end
     return (report.longest_us, taken[-1] - last) if undisturbed else None
 

@@ -204,6 +204,28 @@ static void note_backup(Host *h, ElectionReason reason) {
         }
 }
 
+/* A planned handover in peace: the address is down, and another one is called. */
+static void expect_handover(const Host *h) {
+        Sim *s = h->sim;
+        unsigned n_heirs = 0, n_others = 0;
+
+        if (!s->settled_before || s->disturbed_usec != s->now || s->n_active > 0 || s->foreign || !h->link_up || h->send_fails)
+                return;
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *other = &s->hosts[k];
+
+                if (other == h || !other->running)
+                        continue;
+                n_others++;
+                n_heirs += eligible(other) && other->eligible_usec <= s->now;
+        }
+        s->handover_of_two = n_others == 1;
+        if (n_heirs > 0) {
+                s->handover_until = s->now + HANDOVER_USEC;
+                s->total_handovers++;
+        }
+}
+
 /**
  * check_state() - a host goes from h->state to another state
  */
@@ -219,8 +241,11 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                          election_reason_to_string(reason), (double) (s->now - s->calm_since) / SIM_SEC);
         if (vipd && state == ELECTION_STATE_MASTER)
                 check_takeover(h, reason);
-        else if (vipd && h->state == ELECTION_STATE_MASTER)
+        else if (vipd && h->state == ELECTION_STATE_MASTER) {
                 check_release(h, reason);
+                if (reason == ELECTION_REASON_DEMOTED || reason == ELECTION_REASON_DISABLED || reason == ELECTION_REASON_SHUTDOWN)
+                        expect_handover(h);
+        }
 
         switch (state) {
         case ELECTION_STATE_INIT:
@@ -243,28 +268,6 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 s->settle_usec = settle_usec(s);
 }
 
-/* A planned handover in peace: the address is down, and another one is called. */
-static void expect_handover(Host *h) {
-        Sim *s = h->sim;
-        unsigned n_heirs = 0, n_others = 0;
-
-        if (!s->settled_before || s->disturbed_usec != s->now || s->n_active > 0 || s->foreign)
-                return;
-        for (unsigned k = 0; k < s->n_hosts; k++) {
-                const Host *other = &s->hosts[k];
-
-                if (other == h || !other->running)
-                        continue;
-                n_others++;
-                n_heirs += eligible(other) && other->eligible_usec <= s->now;
-        }
-        s->handover_of_two = n_others == 1;
-        if (n_heirs > 0) {
-                s->handover_until = s->now + HANDOVER_USEC;
-                s->total_handovers++;
-        }
-}
-
 /**
  * check_advert() - vipd is about to send this
  */
@@ -278,7 +281,6 @@ void check_advert(Host *h, const CarpAdvert *advert) {
                         sim_fail(s, h, "bows out while it holds the address");
                 if (!last && h->call.n_holds_failed == 0)
                         sim_fail(s, h, "bows out though it was not master");
-                expect_handover(h);
                 return;
         }
         if (!h->held && !last && !h->resuming && !h->loss_untold)
@@ -418,6 +420,20 @@ static void check_best(Sim *s, const Host *master) {
         }
 }
 
+/* Everybody can say who is master. */
+static void check_known(Sim *s, const Host *master) {
+        for (unsigned k = 0; k < s->n_hosts; k++) {
+                const Host *h = &s->hosts[k];
+                const IpAddress *known;
+
+                if (h->kind != HOST_KIND_VIPD || !takes_part(h) || h->state == ELECTION_STATE_INIT)
+                        continue;
+                known = instance_master(h->instance);
+                if (!ip_address_equal(known, &master->sources[0]) && !ip_address_equal(known, &master->sources[1]))
+                        sim_fail(s, h, "does not know that host %u is master", master->number);
+        }
+}
+
 static void check_settled(Sim *s, const Host *master, unsigned n_masters, unsigned n_eligible) {
         if (s->settled)
                 return;
@@ -425,8 +441,10 @@ static void check_settled(Sim *s, const Host *master, unsigned n_masters, unsign
         s->total_settled++;
         if (n_eligible > 0 && n_masters != 1)
                 sim_fail(s, NULL, "%u masters after everything should have settled", n_masters);
-        if (master)
+        if (master) {
                 check_best(s, master);
+                check_known(s, master);
+        }
         for (unsigned k = 0; k < s->n_hosts; k++)
                 s->hosts[k].n_sent_settled = s->hosts[k].n_sent;
 }

@@ -316,8 +316,9 @@ void host_link_news(Host *h) {
 }
 
 void host_receive(Host *h, const Packet *packet) {
-        /* a restarted daemon cannot know what its predecessor said */
-        bool own = packet->from == h->number && packet->usec >= h->started_usec;
+        /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said */
+        bool own = packet->from == h->number && packet->usec >= h->started_usec &&
+                   h->sim->now - packet->usec < 32 * host_interval_usec(h);
         uint64_t timeout = h->timeout_usec;
         uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew;
         CarpVerdict verdict;
@@ -376,7 +377,7 @@ void host_demote(Host *h, uint64_t hold_usec) {
         if (was_master && h->enabled && r != INSTANCE_VERB_OK)
                 sim_fail(h->sim, h, "refused to give up");
         if (r == INSTANCE_VERB_OK)
-                h->eligible_usec = h->sim->now + hold_usec;
+                h->eligible_usec = MAX(h->eligible_usec, h->sim->now + hold_usec);
 }
 
 void host_promote(Host *h) {

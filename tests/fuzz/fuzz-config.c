@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config-file.h"
+#include "config-keys.h"
+#include "fuzz.h"
+
+/* Any bytes as a .vip file: either a configuration within its limits, or at least one error; the same on every reading, and every diagnostic
+ * can be shown. Knows the limits, not the grammar. */
+
+#define FILE_NAME "fuzz.vip"
+
+static void require(bool truth) {
+        if (!truth)
+                abort();
+}
+
+/* The input must not choose which file of this machine is opened. */
+static void redirect_files(GPtrArray *assignments) {
+        for (guint k = 0; k < assignments->len; k++) {
+                ConfigAssignment *a = g_ptr_array_index(assignments, k);
+
+                if (!a->key || !g_str_equal(a->key, "PassphraseFile") || !g_path_is_absolute(a->value))
+                        continue;
+                g_free(a->value);
+                a->value = g_strdup("/dev/null/none");
+        }
+}
+
+static InstanceConfig *read_text(ConfigSet *set, const uint8_t *data, size_t n_bytes) {
+        g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
+
+        config_file_scan(assignments, set, "fuzz", FILE_NAME, (const char *) data, n_bytes);
+        redirect_files(assignments);
+        return config_keys_apply(set, "fuzz", FILE_NAME, assignments, NULL);
+}
+
+static void require_limits(const InstanceConfig *c) {
+        require(c->n_addresses >= 1 && c->n_addresses <= CONFIG_ADDRESSES_MAX);
+        for (size_t k = 0; k < c->n_addresses; k++)
+                require(!ip_address_is_unusable(&c->addresses[k].address) && c->addresses[k].prefix_length > 0);
+        require(c->interface[0] != '\0' && memchr(c->interface, '\0', sizeof(c->interface)));
+        require(c->carp.vhid >= 1 && c->carp.advbase <= 254 && c->carp.advskew <= 254);
+        require(c->carp.dead_ratio >= 1 && c->carp.dead_ratio <= 255);
+        require(c->carp.n_key_bytes >= 1 && c->carp.n_key_bytes <= CARP_PASSPHRASE_BYTES_MAX);
+        require(c->carp.n_peers <= CONFIG_PEERS_MAX);
+        require(c->announce.count >= 1 && c->announce.count <= 100 && c->announce.interval_usec >= 1000);
+        require(c->takeover.demote_hold_usec >= 1000);
+        require(c->lease != CONFIG_LEASE_FIXED || (c->lease_sec >= 1 && c->lease_sec <= 86400));
+}
+
+static void require_showable(const ConfigSet *set) {
+        for (guint k = 0; k < set->diagnostics->len; k++) {
+                g_autofree char *line = config_diagnostic_format(g_ptr_array_index(set->diagnostics, k));
+
+                require(g_utf8_validate(line, -1, NULL) && !strchr(line, '\n'));
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
+        static const char *const no_directories[] = { NULL };
+        g_autoptr(ConfigSet) set = config_load(no_directories, NULL);
+        g_autoptr(ConfigSet) again_set = config_load(no_directories, NULL);
+        g_autoptr(InstanceConfig) c = NULL, again = NULL;
+
+        if (n_bytes > CONFIG_FILE_BYTES_MAX)
+                return 0;
+        c = read_text(set, data, n_bytes);
+        again = read_text(again_set, data, n_bytes);
+        require(set->diagnostics->len == again_set->diagnostics->len);
+        require((c == NULL) == (again == NULL));
+        require(c || config_set_n_errors(set) > 0);
+        require_showable(set);
+        if (c) {
+                require_limits(c);
+                require(instance_config_equal(c, again));
+        }
+        return 0;
+}
