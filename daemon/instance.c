@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/skew.h"
 #include "proto/carp-hmac.h"
 
 /* One election with its addresses. The only place that knows in which order effects happen: on becoming master hold, advert, announce; on
@@ -348,6 +349,19 @@ static unsigned note_peer(Instance *i, const IpAddress *source, const CarpAdvert
         return changes;
 }
 
+/* Was the master we know heard by IPv4 within its last two adverts? */
+static bool hears_master_by_ipv4(const Instance *i, uint64_t now_usec) {
+        if (i->master.family != AF_INET)
+                return false;
+        for (size_t k = 0; k < i->n_peers; k++) {
+                const InstancePeer *p = &i->peers[k];
+
+                if (ip_address_equal(&p->source, &i->master))
+                        return now_usec - p->heard_usec < 2 * skew_interval_usec(p->advbase, p->advskew);
+        }
+        return false;
+}
+
 /**
  * instance_on_advert() - an advert that passed every check a stranger could make
  *
@@ -388,7 +402,7 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
         /* a dual-stack master speaks twice; it is known by its IPv4 address, not by each in turn */
         if (leaving)
                 master = &(IpAddress) { 0 };
-        else if (source->family == AF_INET || i->master.family != AF_INET)
+        else if (source->family == AF_INET || !hears_master_by_ipv4(i, now_usec))
                 master = source;
         step(i, &event, master, now_usec);
         reigns = !leaving && i->election.state != ELECTION_STATE_MASTER;

@@ -316,15 +316,15 @@ void host_link_news(Host *h) {
 }
 
 void host_receive(Host *h, const Packet *packet) {
+        bool own = packet->from == h->number;
         /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said */
-        bool own = packet->from == h->number && packet->usec >= h->started_usec &&
-                   h->sim->now - packet->usec < 32 * host_interval_usec(h);
+        bool fresh = packet->usec >= h->started_usec && h->sim->now - packet->usec < 32 * host_interval_usec(h);
         uint64_t timeout = h->timeout_usec;
         uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew;
         CarpVerdict verdict;
 
         check_call_begin(h);
-        if (!own)
+        if (!own || !fresh)
                 check_heard(h, &packet->advert);
         verdict = instance_on_advert(h->instance, &packet->source, &packet->advert, clock_of(h));
         check_call_end(h);
@@ -336,12 +336,9 @@ void host_receive(Host *h, const Packet *packet) {
         sim_trace(h->sim, h, "    heard %u/%u of host %u%s%s", packet->advert.advbase, packet->advert.advskew, packet->from,
                   verdict == CARP_VERDICT_OK ? "" : ": ",
                   verdict == CARP_VERDICT_OK ? "" : carp_verdict_to_string(verdict));
-        if (own && verdict != CARP_VERDICT_LOOP)
-                sim_fail(h->sim, h, "believed its own echo");
-        else if (!own && verdict != CARP_VERDICT_OK && verdict != CARP_VERDICT_REPLAY)
-                sim_fail(h->sim, h, "rejected an honest advert: %s", carp_verdict_to_string(verdict));
-        else if (!own && verdict == CARP_VERDICT_REPLAY && !h->sim->strict)
-                sim_fail(h->sim, h, "rejected a counter without being strict");
+        if (own ? fresh && verdict != CARP_VERDICT_LOOP
+                : verdict != CARP_VERDICT_OK && !(h->sim->strict && verdict == CARP_VERDICT_REPLAY))
+                sim_fail(h->sim, h, "judged an advert of host %u wrongly: %s", packet->from, carp_verdict_to_string(verdict));
 }
 
 void host_set_enabled(Host *h, bool enabled) {
