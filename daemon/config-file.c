@@ -37,7 +37,7 @@ void config_diagnose(ConfigSet *set, bool error, const char *instance, const cha
 
 static void strip_comment(char *value) {
         for (char *p = value; *p; p++)
-                if ((*p == '#' || *p == ';') && p > value && g_ascii_isspace(p[-1])) {
+                if (*p == '#' && p > value && g_ascii_isspace(p[-1])) {
                         *p = '\0';
                         break;
                 }
@@ -95,13 +95,10 @@ static void scan_line(Scan *s, char *line) {
         }
         *equals = '\0';
         g_strchomp(line);
-        /* a passphrase may hold " #" and end in spaces */
-        if (!g_str_equal(line, "Passphrase")) {
-                g_strchug(equals + 1);
-                if (!g_str_equal(line, "Description"))
-                        strip_comment(equals + 1);
-                g_strchomp(equals + 1);
-        }
+        /* a passphrase or a description may hold " #"; blanks around a value never count (PassphraseFile= keeps them) */
+        if (!g_str_equal(line, "Passphrase") && !g_str_equal(line, "Description"))
+                strip_comment(equals + 1);
+        g_strstrip(equals + 1);
         add(s, line, equals + 1);
 }
 
@@ -144,9 +141,11 @@ bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instan
 }
 
 static bool is_masked(const char *path) {
-        g_autofree char *target = realpath(path, NULL);
+        char *target = realpath(path, NULL);
+        bool masked = target && g_str_equal(target, "/dev/null");
 
-        return target && g_str_equal(target, "/dev/null");
+        free(target);
+        return masked;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -155,14 +154,20 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(x, y);
 }
 
-GPtrArray *config_file_list(const char *const *directories, const char *subdirectory, const char *suffix) {
+GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, const char *subdirectory, const char *suffix) {
         g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
 
         for (; *directories; directories++) {
                 g_autofree char *path = g_build_filename(*directories, subdirectory, NULL);
-                g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+                g_autoptr(GError) error = NULL;
+                g_autoptr(GDir) dir = g_dir_open(path, 0, &error);
                 const char *name;
+
+                if (!dir && !g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+                        config_diagnose(set, true, NULL, path, 0, "cannot be read: %s", error->message);
+                        set->incomplete = true;
+                }
 
                 while (dir && (name = g_dir_read_name(dir))) {
                         g_autofree char *file = g_build_filename(path, name, NULL);

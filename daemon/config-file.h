@@ -22,6 +22,6 @@ void config_file_scan(GPtrArray *assignments, ConfigSet *set, const char *instan
 bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file);
 /* Paths of the files named *SUFFIX in directories/SUBDIRECTORY, one per name from the first directory that has it, sorted by name; those masked
  * by a link to /dev/null left out. subdirectory: NULL for none. */
-GPtrArray *config_file_list(const char *const *directories, const char *subdirectory, const char *suffix);
+GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, const char *subdirectory, const char *suffix);
 void config_diagnose(ConfigSet *set, bool error, const char *instance, const char *file, unsigned line, const char *format, ...)
         __attribute__((format(printf, 6, 7)));

@@ -21,6 +21,8 @@ typedef struct Reader {
         char *passphrase, *passphrase_file;
         const ConfigAssignment *passphrase_at;
         bool vhid, failed;
+        bool passphrase_refused; /* told already */
+        bool repeated; /* an address; told once */
 } Reader;
 
 typedef struct Key {
@@ -201,10 +203,13 @@ static void read_sources(Reader *r, const char *value, void *field) {
                         continue;
                 if (ip_address_parse(*w, &a) < 0 || ip_address_is_unusable(&a))
                         refuse(r, "at most one IPv4 and one IPv6 address");
-                else if (a.family == AF_INET)
-                        c->source_ipv4 = a;
-                else
-                        c->source_ipv6 = a;
+                else {
+                        IpAddress *slot = a.family == AF_INET ? &c->source_ipv4 : &c->source_ipv6;
+
+                        if (slot->family != AF_UNSPEC && !ip_address_equal(slot, &a))
+                                refuse(r, "at most one IPv4 and one IPv6 address");
+                        *slot = a;
+                }
         }
 }
 
@@ -225,8 +230,14 @@ static void read_passphrase_file(Reader *r, const char *value, void *field) {
         g_free(r->passphrase_file);
         r->passphrase_file = *value ? g_strdup(value) : NULL;
         r->passphrase_at = r->at;
-        if (*value && !g_path_is_absolute(value))
-                refuse(r, "an absolute path");
+        if (*value && !g_path_is_absolute(value)) {
+                /* the value is not repeated: it may well be the passphrase itself */
+                config_diagnose(r->set, true, r->name, r->at->file, r->at->line,
+                                "PassphraseFile= is no absolute path; the passphrase itself belongs behind Passphrase=");
+                r->failed = true;
+                g_clear_pointer(&r->passphrase_file, g_free);
+                r->passphrase_refused = true;
+        }
 }
 
 /* Keys of the design that a later version builds: only what changes nothing is accepted. */
@@ -391,6 +402,8 @@ static void finish_key(Reader *r, const char *credentials) {
         }
         if (!path && credential && g_file_test(credential, G_FILE_TEST_EXISTS))
                 path = credential;
+        if (!path && r->passphrase_refused)
+                return;
         if (!path)
                 missing(r, "there is no passphrase: set PassphraseFile= or Passphrase= in [CARP], or the systemd credential \"vipd.NAME\"");
         else if (config_read_passphrase_file(path, true, c->key, &c->n_key_bytes, &sentence) < 0) {
@@ -403,11 +416,16 @@ static void finish_key(Reader *r, const char *credentials) {
 static void finish_addresses(Reader *r) {
         InstanceConfig *c = r->config;
 
+        if (r->addresses->len > CONFIG_ADDRESSES_MAX) {
+                missing(r, "Address= lists more than 64 addresses");
+                return;
+        }
         c->n_addresses = r->addresses->len;
         c->addresses = g_memdup2(r->addresses->data, c->n_addresses * sizeof(IpPrefix));
         for (size_t k = 0; k < c->n_addresses; k++)
                 for (size_t o = 0; o < k; o++)
-                        if (ip_address_equal(&c->addresses[k].address, &c->addresses[o].address)) {
+                        if (ip_address_equal(&c->addresses[k].address, &c->addresses[o].address) && !r->repeated) {
+                                r->repeated = true;
                                 char text[IP_ADDRESS_TEXT_BYTES];
                                 g_autofree char *s = g_strdup_printf("%s stands twice in Address=",
                                                                      ip_address_format(&c->addresses[k].address, text));
@@ -416,8 +434,6 @@ static void finish_addresses(Reader *r) {
                         }
         if (c->n_addresses == 0)
                 missing(r, "Address= in [VIP] is missing");
-        if (c->n_addresses > CONFIG_ADDRESSES_MAX)
-                missing(r, "Address= lists more than 64 addresses");
 }
 
 static bool has_family(const InstanceConfig *c, int family) {

@@ -61,6 +61,19 @@ char *config_set_problem(const ConfigSet *set, const char *name) {
         return NULL;
 }
 
+/* May this group read our secrets? Root's and our own may. Root itself, who runs --check, cannot tell whose file it will be. */
+static bool is_our_group(gid_t group) {
+        gid_t groups[64];
+        int n = getgroups(G_N_ELEMENTS(groups), groups);
+
+        if (group == 0 || group == getegid() || geteuid() == 0)
+                return true;
+        for (int k = 0; k < n; k++)
+                if (groups[k] == group)
+                        return true;
+        return false;
+}
+
 /* Read by a descriptor that was looked at, so that what was checked is what is read. */
 int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_key[CARP_KEY_BYTES_MAX], size_t *ret_n_bytes,
                                 char **ret_sentence) {
@@ -81,7 +94,7 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
         }
         n = read(fd, buffer, sizeof(buffer) - 1);
         (void) close(fd);
-        if (check_mode && (st.st_mode & S_IRWXO) != 0) {
+        if (check_mode && ((st.st_mode & S_IRWXO) != 0 || ((st.st_mode & S_IRWXG) != 0 && !is_our_group(st.st_gid)))) {
                 explicit_bzero(buffer, sizeof(buffer));
                 *ret_sentence = g_strdup_printf("others can read the passphrase file %s (mode %04o); chmod 0600 it, or 0640 with group vipd",
                                                 path, (unsigned) st.st_mode & 07777);
@@ -128,7 +141,7 @@ static void load_entry(ConfigSet *set, const char *const *directories, const cha
         }
         if (!config_file_read(assignments, set, e->name, path))
                 return;
-        drop_ins = config_file_list(directories, directory, ".conf");
+        drop_ins = config_file_list(set, directories, directory, ".conf");
         for (guint k = 0; k < drop_ins->len; k++)
                 (void) config_file_read(assignments, set, e->name, g_ptr_array_index(drop_ins, k));
         e->config = config_keys_apply(set, e->name, path, assignments, credentials);
@@ -139,8 +152,8 @@ static void load_entry(ConfigSet *set, const char *const *directories, const cha
 
 static void load_daemon(ConfigSet *set, const char *const *directories) {
         g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
-        g_autoptr(GPtrArray) drop_ins = config_file_list(directories, "vipd.conf.d", ".conf");
-        g_autoptr(GPtrArray) files = config_file_list(directories, NULL, "vipd.conf");
+        g_autoptr(GPtrArray) drop_ins = config_file_list(set, directories, "vipd.conf.d", ".conf");
+        g_autoptr(GPtrArray) files = config_file_list(set, directories, NULL, "vipd.conf");
 
         for (guint k = 0; k < files->len; k++)
                 if (g_str_has_suffix(g_ptr_array_index(files, k), "/vipd.conf"))
@@ -219,7 +232,7 @@ ConfigSet *config_load(const char *const *directories, const char *credentials) 
         set->diagnostics = g_ptr_array_new_with_free_func(diagnostic_free);
         set->daemon.log_level = LOG_INFO;
         load_daemon(set, directories);
-        files = config_file_list(directories, NULL, ".vip");
+        files = config_file_list(set, directories, NULL, ".vip");
         for (guint k = 0; k < files->len; k++)
                 load_entry(set, directories, g_ptr_array_index(files, k), credentials);
         find_conflicts(set);

@@ -30,6 +30,7 @@ typedef struct ConfigSet {
         GPtrArray *entries;     /* ConfigEntry *, sorted by name; owned */
         GPtrArray *diagnostics; /* ConfigDiagnostic *, in file order; owned */
         DaemonConfig daemon;
+        bool incomplete; /* a directory could not be read: what is missing is not gone */
 } ConfigSet;
 
 /* directories: NULL-terminated, highest precedence first; NULL: /etc/vipd, /run/vipd, /usr/lib/vipd. A missing directory is

@@ -42,6 +42,9 @@ int config_parse_uint(const char *text, uint32_t minimum, uint32_t maximum, uint
         return 0;
 }
 
+/* A year: what is longer is a mistake, and sums with the clock stay far from an overflow. */
+#define USEC_MAX (UINT64_C(366) * 86400 * 1000000)
+
 static uint64_t unit_usec(const char *unit, size_t n) {
         static const struct {
                 const char *name;
@@ -103,7 +106,11 @@ static int parse_part(const char **text, uint64_t *total) {
         usec = unit_usec(unit, (size_t) (p - unit));
         if (usec == 0)
                 return -EINVAL;
+        if (whole > USEC_MAX / usec)
+                return -ERANGE;
         *total += whole * usec + fraction * usec / scale;
+        if (*total > USEC_MAX)
+                return -ERANGE;
         *text = p + strspn(p, " ");
         return 0;
 }

@@ -296,7 +296,7 @@ static int apply(Manager *m, ConfigSet *set) {
         for (guint k = m->slots->len; k > 0; k--) {
                 Slot *s = g_ptr_array_index(m->slots, k - 1);
 
-                if (!find_entry(set, instance_config(s->instance)->name))
+                if (!set->incomplete && !find_entry(set, instance_config(s->instance)->name))
                         remove_slot(m, s, ELECTION_REASON_RELOAD);
         }
         for (guint k = 0; k < set->entries->len; k++) {

@@ -162,6 +162,12 @@ static void listen(Election *e, uint64_t silence_usec) {
         e->down_reason = ELECTION_REASON_MASTER_TIMEOUT;
 }
 
+/* Hosts as good as each other that fell silent together would come back together. From a tie on, each listens a little longer, by chance. */
+static void spread(Election *e) {
+        e->spread_usec = (1 + random_below(e, 16)) * min(interval_usec(e), USEC_PER_SEC / 4) / 16;
+        e->spread_until_usec = add(e->now_usec, dispute_usec(e));
+}
+
 static void become_backup(Election *e, ElectionReason reason, ElectionUpdate *u) {
         transition(e, ELECTION_STATE_BACKUP, reason, u);
         e->promoted_until_usec = 0;
@@ -282,8 +288,7 @@ static void reassert(Election *e, ElectionUpdate *u) {
         u->announce = true;
 }
 
-/* The last advert of a master that lost a tie is worse than the winner's, or a BSD winner would step down on hearing an equal one. And who
- * loses listens a little longer, by chance: if both lost, they will not both return at once. */
+/* The last advert of a master that lost a tie is worse than the winner's, or a BSD winner would step down on hearing an equal one. */
 static void yield_tie(Election *e, ElectionUpdate *u) {
         uint8_t advbase = e->config.advbase, advskew = wire_advskew(e);
 
@@ -293,8 +298,7 @@ static void yield_tie(Election *e, ElectionUpdate *u) {
                 advbase++;
                 advskew = 0;
         }
-        e->spread_usec = (1 + random_below(e, 16)) * min(interval_usec(e), USEC_PER_SEC / 4) / 16;
-        e->spread_until_usec = add(e->now_usec, dispute_usec(e));
+        spread(e);
         become_backup(e, ELECTION_REASON_PREEMPTED, u);
         u->send = ELECTION_SEND_ADVERT;
         u->advbase = advbase;
@@ -366,9 +370,23 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
                 become_master(e, e->down_reason, u);
 }
 
+/* Remembers who is at least as good as we are, and notices when two of our own rank are in a tie: if both yield, as a BSD and the loser by
+ * address do, the bystanders must not join the next round in step. */
+static void note_respected(Election *e, const ElectionEvent *event) {
+        const ElectionAddress *source = &event->u.advert.source;
+        unsigned own = rank(e->config.advbase, wire_advskew(e)), heard = rank(event->u.advert.advbase, event->u.advert.advskew);
+
+        if (heard > own)
+                return;
+        if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && e->respected.n_bytes == source->n_bytes &&
+            memcmp(e->respected.bytes, source->bytes, source->n_bytes) != 0)
+                spread(e);
+        e->respected = *source;
+        e->respected_usec = e->now_usec;
+}
+
 static void step_advert(Election *e, const ElectionEvent *event, ElectionUpdate *u) {
-        if (rank(event->u.advert.advbase, event->u.advert.advskew) <= rank(e->config.advbase, wire_advskew(e)))
-                e->respected_usec = e->now_usec;
+        note_respected(e, event);
         switch (e->state) {
         case ELECTION_STATE_INIT:
                 return;

@@ -122,8 +122,9 @@ typedef struct Election {
         uint64_t preempt_usec;        /* no preemption before this */
         uint64_t master_down_usec;    /* backup: silence until here means take over */
         ElectionReason down_reason;   /* why, when master_down_usec comes: master-timeout, bow-out or preempting */
-        uint64_t respected_usec;      /* when an advert at least as good as our own was heard */
-        uint64_t spread_usec;         /* how much longer who lost a tie listens, */
+        ElectionAddress respected;    /* who was last heard with an advert at least as good as our own, */
+        uint64_t respected_usec;      /* and when */
+        uint64_t spread_usec;         /* how much longer we listen after a tie, */
         uint64_t spread_until_usec;   /* and until when what is heard still belongs to that tie */
         uint64_t next_advert_usec;    /* master */
         uint64_t attempted_usec;      /* master: last advert tried */

@@ -7,10 +7,11 @@
 #include "config-keys.h"
 #include "fuzz.h"
 
-/* Any bytes as a .vip file: either a configuration within its limits, or at least one error; the same on every reading, and every diagnostic
- * can be shown. Knows the limits, not the grammar. */
+/* Any bytes as a .vip file: either a configuration within its limits, or at least one error; the same on every reading, and no
+ * more diagnostics than it has bytes, each of which can be shown. Knows the limits, not the grammar. */
 
 #define FILE_NAME "fuzz.vip"
+#define N_WHOLE_FILE_DIAGNOSTICS_MAX 16 /* what is missing; anything else takes at least a byte */
 
 static void require(bool truth) {
         if (!truth)
@@ -48,6 +49,8 @@ static void require_limits(const InstanceConfig *c) {
         require(c->carp.n_peers <= CONFIG_PEERS_MAX);
         require(c->announce.count >= 1 && c->announce.count <= 100 && c->announce.interval_usec >= 1000);
         require(c->takeover.demote_hold_usec >= 1000);
+        /* sums of times and a clock must not wrap */
+        require(c->carp.preempt_delay_usec <= UINT64_MAX / 2 && c->announce.interval_usec <= UINT64_MAX / 2);
         require(c->lease != CONFIG_LEASE_FIXED || (c->lease_sec >= 1 && c->lease_sec <= 86400));
 }
 
@@ -73,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         require((c == NULL) == (again == NULL));
         require(c || config_set_n_errors(set) > 0);
         require_showable(set);
+        require(set->diagnostics->len <= n_bytes + N_WHOLE_FILE_DIAGNOSTICS_MAX);
         if (c) {
                 require_limits(c);
                 require(instance_config_equal(c, again));

@@ -14,10 +14,8 @@
 #define HANDOVER_USEC UINT64_C(2000)
 #define SLACK_USEC UINT64_C(200)
 #define UCARP_REACTION_MAX SIM_SEC
-/* Who loses a tie listens up to this much longer, or an interval. */
+/* Who sees a tie of its own rank listens up to this much longer, or an interval. */
 #define TIE_SPREAD_MAX (SIM_SEC / 4)
-/* What is heard for this long after a tie, or half an interval, belongs to it. */
-#define TIE_WORDS_MAX UINT64_C(50000)
 #define ADVSKEW_DEMOTED_MAX 240
 
 static unsigned rank(uint8_t advbase, uint8_t advskew) {
@@ -189,7 +187,6 @@ static void note_backup(Host *h, ElectionReason reason) {
         uint64_t now = h->sim->now, delay = h->start_delay_usec == SIM_NEVER ? host_dead_usec(h) : h->start_delay_usec;
 
         h->timeout_usec = now + patience_usec(h);
-        h->tie_usec = 0;
         if (h->state == ELECTION_STATE_INIT) {
                 h->timeout_usec = h->eligible_usec = now + delay;
                 h->preempt_usec = now + h->preempt_delay_usec;
@@ -198,10 +195,6 @@ static void note_backup(Host *h, ElectionReason reason) {
                 h->eligible_usec = now + 2 * (h->advbase == 0 ? patience_usec(h) : dead_usec(h, 0));
         } else if (reason == ELECTION_REASON_ADDRESS_LOST)
                 h->eligible_usec = now + h->demote_hold_usec;
-        else if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) == own_rank(h)) {
-                h->tie_usec = MIN(host_interval_usec(h), TIE_SPREAD_MAX);
-                h->tied_usec = now;
-        }
 }
 
 /* A planned handover in peace: the address is down, and another one is called. */
@@ -247,6 +240,11 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                         expect_handover(h);
         }
 
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                if (&s->hosts[k] != h && s->hosts[k].state == ELECTION_STATE_MASTER)
+                        s->tie_usec = s->now;
+        if (reason == ELECTION_REASON_PREEMPTED)
+                s->tie_usec = s->now;
         switch (state) {
         case ELECTION_STATE_INIT:
                 h->eligible_usec = h->return_usec = h->promoted_usec = 0;
@@ -301,9 +299,6 @@ void check_heard(Host *h, const CarpAdvert *advert) {
         if (h->state != ELECTION_STATE_BACKUP || rank(advert->advbase, advert->advskew) == rank(255, 255))
                 return;
         h->timeout_usec = h->sim->now + patience_usec(h);
-        /* the last words of others who lost the same tie change nothing */
-        if (h->sim->now - h->tied_usec > MIN(TIE_WORDS_MAX, host_interval_usec(h) / 2))
-                h->tie_usec = 0;
 }
 
 void check_call_begin(Host *h) {
@@ -362,13 +357,16 @@ static uint64_t takeover_due(const Sim *s) {
 
         for (unsigned k = 0; k < s->n_hosts; k++) {
                 const Host *h = &s->hosts[k];
-                uint64_t since = MAX(s->masterless_since, s->calm_since);
+                uint64_t since = MAX(s->masterless_since, s->calm_since), dead;
 
                 if (!eligible(h))
                         continue;
                 if (h->kind == HOST_KIND_VIPD)
                         since = MAX(since, MAX(h->eligible_usec, h->return_usec));
-                due = MIN(due, since + host_dead_usec(h) + h->tie_usec);
+                dead = host_dead_usec(h);
+                if (s->tie_usec + dead >= since)
+                        dead += MIN(host_interval_usec(h), TIE_SPREAD_MAX);
+                due = MIN(due, since + dead);
         }
         return due == SIM_NEVER ? due : due + 2 * jitter(s);
 }

@@ -419,7 +419,7 @@ void host_reconfigure(Host *h, uint8_t advskew, bool preempt) {
         h->preempt = preempt;
         sim_trace(h->sim, h, "is configured anew: %u/%u, ratio %u%s", h->advbase, h->advskew, h->dead_ratio,
                   h->preempt ? ", preempt" : "");
-        h->timeout_usec = h->tie_usec = 0;
+        h->timeout_usec = 0;
         check_call_begin(h);
         instance_reconfigure(h->instance, make_config(h), clock_of(h));
         check_call_end(h);

@@ -128,8 +128,6 @@ typedef struct Host {
         uint64_t return_usec;   /* and not excused after this, having given up over failed adverts */
         uint64_t preempt_usec;  /* no preemption before this */
         uint64_t timeout_usec;  /* no master-timeout before this */
-        uint64_t tied_usec;     /* when it lost a tie */
-        uint64_t tie_usec;      /* what losing a tie may have added to its patience */
         uint64_t promoted_usec; /* it may say 0/0 until here */
         uint64_t sent_usec;     /* last advert that left, or when it became master */
         uint64_t attempted_usec; /* last advert tried */
@@ -188,6 +186,7 @@ struct Sim {
         bool settled;           /* the counters below are taken */
         bool overlapping, masterless;
         uint64_t overlap_since, masterless_since;
+        uint64_t tie_usec; /* when a second master last came or went, however far away */
         uint64_t disturbed_usec;
         bool settled_before;     /* the last disturbance fell into peace */
         uint64_t handover_until; /* somebody must be master again by then; SIM_NEVER: no promise */

@@ -178,7 +178,9 @@ static const struct {
         { "", "AdvSkew=\n", "AdvSkew=: allowed is*" },
         { "", "Peers=192.0.2.256\n", "*a list of unicast*" },
         { "", "ReplayProtection=yes\n", "ReplayProtection=yes: allowed is no or strict" },
-        { "", "PassphraseFile=key\n", "PassphraseFile=key: allowed is an absolute path" },
+        { "", "PassphraseFile=geheim\n", "PassphraseFile= is no absolute path*" },
+        { "", "SourceAddress=192.0.2.1 192.0.2.2\n", "*at most one IPv4 and one IPv6 address" },
+        { "", "PreemptDelay=1000000000w\n", "PreemptDelay=*: allowed is a time*" },
         { "", "Passphrase=geheim\n", "both Passphrase= and PassphraseFile= are set*" },
 };
 
@@ -299,7 +301,7 @@ static void test_a_passphrase_in_a_readable_file_is_refused(Fixture *f, gconstpo
         assert_told(open_set, true, 6, "*others can read it*");
         put(f->high, "web.vip", text);
         set = load(f);
-        g_assert_cmpmem(good(set, "web")->carp.key, good(set, "web")->carp.n_key_bytes, " two # words", 12);
+        g_assert_cmpmem(good(set, "web")->carp.key, good(set, "web")->carp.n_key_bytes, "two # words", 11);
 }
 
 static void test_a_credential_is_the_passphrase_when_the_file_has_none(Fixture *f, gconstpointer data) {

@@ -1,0 +1,619 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The interface org.vipd1 on a real dbus-daemon, its verbs under a real polkitd: what the XML promises.
+
+Runs itself again in private mount, network and process namespaces, with overlays on /etc and /usr/share for the policy files
+and the users vipd and alice, so that nothing outlives the test and nothing of the machine is changed. Prints TAP. Facts are
+awaited with a deadline, never slept for. Instances web (192.0.2.10) and web2 (192.0.2.11) have no peers: they are master as soon
+as they may be.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import xml.etree.ElementTree as ET
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TREE = os.path.dirname(os.path.dirname(HERE))
+VIPD = os.environ.get("VIPD", os.path.join(TREE, "build/vipd"))
+
+NAME = "org.vipd1"
+ROOT = "/org/vipd1"
+MANAGER = "org.vipd1.Manager"
+INSTANCE = "org.vipd1.Instance"
+WEB = "/org/vipd1/instance/web"
+WEB2 = "/org/vipd1/instance/web2"
+DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+HOUR = 3600 * 1000000
+
+POLKIT = "org.freedesktop.PolicyKit1"
+POLKIT_SERVICE = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service"
+SOCKET = "/run/dbus/system_bus_socket"
+CONFIG = "/run/config"
+STATE = "/run/state"
+UIDS = {"vipd": 977, "alice": 1977, "nobody": 65534, "root": 0}
+
+RULES = """polkit.addRule(function(action, subject) {
+        if (action.id == "org.vipd1.demote" && subject.user == "alice" && action.lookup("instance") == "web")
+                return polkit.Result.YES;
+        return polkit.Result.NOT_HANDLED;
+});
+"""
+
+
+def wait(condition, what, timeout=10.0):
+    """Awaits a fact: returns the first true value of condition(), fails with `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.01)
+
+
+def equal(got, expected, what):
+    if got != expected:
+        raise AssertionError(f"{what}: got {got!r}, expected {expected!r}")
+
+
+def run(*argv):
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+
+
+def write(path, text, mode=0o644, owner=0):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    os.chown(path, owner, owner)
+
+
+def append(path, text):
+    with open(path, "a", encoding="utf-8") as f:
+        f.write(text)
+
+
+# --- the bus, as a caller sees it ---------------------------------------------------------------------------------------------
+
+
+def as_user(user):
+    if user == "root":
+        return []
+    return ["setpriv", f"--reuid={UIDS[user]}", f"--regid={UIDS[user]}", "--clear-groups"]
+
+
+def ask(path, interface, method, *args, destination=NAME):
+    """A call by root whose answer is read. None: it failed."""
+    r = subprocess.run(["busctl", "--json=short", "--timeout=5", "call", destination, path, interface, method, *args],
+                       capture_output=True, text=True, check=False)
+    if r.returncode != 0:
+        return None
+    return json.loads(r.stdout)["data"] if r.stdout.strip() else []
+
+
+def properties(path, interface=INSTANCE):
+    """name -> (type, value)"""
+    data = ask(path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)
+    return {k: (v["type"], v["data"]) for k, v in data[0].items()} if data else {}
+
+
+def value(path, name):
+    return properties(path).get(name, (None, None))[1]
+
+
+def verb(user, path, interface, method, *args):
+    """The name of the error, or None. Does not allow interaction."""
+    r = subprocess.run([*as_user(user), "dbus-send", "--system", "--print-reply", "--reply-timeout=10000", f"--dest={NAME}", path,
+                        f"{interface}.{method}", *args], capture_output=True, text=True, check=False)
+    if r.returncode == 0:
+        return None
+    found = re.search(r"^Error (\S+?):? ", r.stderr)
+    return found.group(1) if found else r.stderr
+
+
+def verb_interactive(user, path, method, *args):
+    """Whether it was done; polkit may ask the user, who has nobody to ask them."""
+    r = subprocess.run([*as_user(user), "busctl", "--timeout=10", "call", NAME, path, INSTANCE, method, *args],
+                       capture_output=True, text=True, check=False)
+    return r.returncode == 0, r.stderr
+
+
+def state(path):
+    return value(path, "State")
+
+
+def told(path):
+    """All that may not change by itself while nothing happens."""
+    return {k: v for k, v in properties(path).items() if k != "Peers"}
+
+
+def statistics(path):
+    return (ask(path, INSTANCE, "GetStatistics") or [{}])[0]
+
+
+def has_owner(name):
+    data = ask("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner", "s", name, destination="org.freedesktop.DBus")
+    return data is not None and data[0]
+
+
+class Monitor:
+    """All that goes over the bus, in order."""
+
+    count = 0
+
+    def __enter__(self):
+        self.path = f"/run/monitor-{Monitor.count}"
+        Monitor.count += 1
+        with open(self.path, "w", encoding="utf-8") as out:
+            self.process = subprocess.Popen(["busctl", "--json=short", "monitor"], stdout=out, stderr=subprocess.DEVNULL)
+        # it hears this only once it is a monitor
+        wait(lambda: ask("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", destination="org.freedesktop.DBus") and
+             self.messages(), "the monitor hears the bus")
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+
+    def messages(self):
+        with open(self.path, encoding="utf-8") as f:
+            return [json.loads(line) for line in f if line.endswith("\n")]
+
+    def seen(self, member):
+        return [m for m in self.messages() if m.get("member") == member]
+
+    def signals(self, member, path=None):
+        """Those told so far: everything before the reply to a last question."""
+        question = f"monitor-{time.monotonic_ns()}"
+        ask(ROOT, MANAGER, "GetInstance", "s", question)
+
+        def answered():
+            asked = [m for m in self.seen("GetInstance") if m["payload"]["data"] == [question]]
+            return asked and [m for m in self.messages() if m.get("reply_cookie") == asked[0]["cookie"] and
+                              m.get("destination") == asked[0]["sender"]]
+
+        wait(answered, "the monitor sees the last question answered")
+        return [m for m in self.seen(member) if m["type"] == "signal" and path in (None, m["path"])]
+
+    def changed(self, path):
+        return [m["payload"]["data"] for m in self.signals("PropertiesChanged", path)]
+
+
+# --- the lab ------------------------------------------------------------------------------------------------------------------
+
+
+def vip_file(name, vhid, address, more=""):
+    write(f"{CONFIG}/{name}.vip", f"[VIP]\nAddress={address}\nInterface=eth0\n{more}[CARP]\nVHID={vhid}\n"
+          f"PassphraseFile={CONFIG}/key\nAdvBase=0\nAdvSkew=10\n")
+
+
+def default_files():
+    vip_file("web", 1, "192.0.2.10")
+    vip_file("web2", 2, "192.0.2.11")
+
+
+def overlay(path, name):
+    upper, work = f"/run/{name}/upper", f"/run/{name}/work"
+    os.makedirs(upper)
+    os.makedirs(work)
+    run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={path},upperdir={upper},workdir={work}", path)
+
+
+def furnish():
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    for d in ("/run/dbus", CONFIG, STATE):
+        os.makedirs(d)
+    os.chown(STATE, UIDS["vipd"], UIDS["vipd"])
+    overlay("/etc", "etc")
+    overlay("/usr/share", "share")
+    shutil.copy(f"{TREE}/dbus/org.vipd1.conf", "/usr/share/dbus-1/system.d/")
+    shutil.copy(f"{TREE}/polkit/org.vipd1.policy", "/usr/share/polkit-1/actions/")
+    append("/etc/passwd", "vipd:x:977:977::/:/usr/sbin/nologin\nalice:x:1977:1977::/:/bin/sh\n")
+    append("/etc/group", "vipd:x:977:\n")
+    os.makedirs("/etc/polkit-1/rules.d", exist_ok=True)
+    write("/etc/polkit-1/rules.d/60-test.rules", RULES)
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
+    run("ip", "link", "set", "peer0", "up")
+    run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
+    run("ip", "link", "set", "eth0", "up")
+    write(f"{CONFIG}/key", "correct horse\n", 0o600, UIDS["vipd"])
+    default_files()
+
+
+class Programs:
+    bus = None
+    vipd = None
+
+
+def start_bus():
+    if os.path.exists(SOCKET):
+        os.unlink(SOCKET)
+    Programs.bus = subprocess.Popen(["dbus-daemon", "--system", "--nofork", "--nopidfile"], stderr=subprocess.DEVNULL)
+
+
+def stop_bus():
+    Programs.bus.kill()
+    Programs.bus.wait()
+    os.unlink(SOCKET)
+
+
+def start_vipd():
+    Programs.vipd = subprocess.Popen(["setpriv", f"--reuid={UIDS['vipd']}", f"--regid={UIDS['vipd']}", "--clear-groups",
+                                      "--inh-caps=-all,+net_admin,+net_raw", "--ambient-caps=-all,+net_admin,+net_raw", VIPD,
+                                      f"--config-dir={CONFIG}", f"--state-dir={STATE}"], stderr=open("/run/vipd.log", "a"))
+
+
+def stop_vipd():
+    Programs.vipd.terminate()
+    equal(Programs.vipd.wait(10), 0, "vipd's exit code")
+
+
+def polkitd():
+    """The process ids of polkitd: all of this namespace, which is ours alone."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                text = f.read()
+        except OSError:
+            continue
+        if "(polkitd)" in text and text.rpartition(")")[2].split()[0] != "Z":
+            found.append(int(pid))
+    return found
+
+
+def start_polkitd():
+    ask("/org/freedesktop/DBus", "org.freedesktop.DBus", "StartServiceByName", "su", POLKIT, "0", destination="org.freedesktop.DBus")
+    return wait(polkitd, "polkitd runs")
+
+
+def masters():
+    """Both instances are enabled, configured as they were first, and master."""
+    default_files()
+    for path in (WEB, WEB2):
+        wait(lambda p=path: properties(p), f"{path} answers")
+    verb("root", ROOT, MANAGER, "Reload")
+    for path in (WEB, WEB2):
+        if not value(path, "Enabled"):
+            verb("root", path, INSTANCE, "Enable")
+        if state(path) != "master":
+            verb("root", path, INSTANCE, "Promote")
+        wait(lambda p=path: state(p) == "master", f"{path} is master")
+
+
+def holds(address):
+    r = subprocess.run(["ip", "-4", "-o", "address", "show", "dev", "eth0"], capture_output=True, text=True, check=True)
+    return f" {address}/" in r.stdout
+
+
+# --- the promises -------------------------------------------------------------------------------------------------------------
+
+
+def described(interface):
+    """What a caller can rely on: every member with its types; our own annotations are for readers."""
+    members = set()
+    for m in interface:
+        notes = {a.get("name"): a.get("value") for a in m.findall("annotation")}
+        emits = notes.get("org.freedesktop.DBus.Property.EmitsChangedSignal", "true")
+        default = "in" if m.tag == "method" else "out"
+        args = tuple((a.get("name"), a.get("type"), a.get("direction", default)) for a in m.findall("arg"))
+        if m.tag != "annotation":
+            members.add((m.tag, m.get("name"), m.get("type"), m.get("access"), emits if m.tag == "property" else None, args))
+    return members
+
+
+def contract(interface):
+    return ET.parse(f"{TREE}/dbus/{interface}.xml").getroot().find(f"interface[@name='{interface}']")
+
+
+def live(path, interface):
+    return ET.fromstring(ask(path, "org.freedesktop.DBus.Introspectable", "Introspect")[0]).find(f"interface[@name='{interface}']")
+
+
+def test_introspection_equals_the_xml():
+    for path, interface in ((ROOT, MANAGER), (WEB, INSTANCE)):
+        expected, got = described(contract(interface)), described(live(path, interface))
+        equal(sorted(map(str, got - expected)), [], f"only in the daemon's {interface}")
+        equal(sorted(map(str, expected - got)), [], f"only in {interface}.xml")
+
+
+def test_xml_policy_and_names_have_the_same_actions():
+    with open(f"{TREE}/dbus/names.h", encoding="utf-8") as f:
+        names = set(re.findall(r'#define VIPD_ACTION_\w+ "([^"]+)"', f.read()))
+    policy = {a.get("id") for a in ET.parse(f"{TREE}/polkit/org.vipd1.policy").getroot().iter("action")}
+    annotated = {a.get("value") for i in (MANAGER, INSTANCE) for a in contract(i).iter("annotation")
+                 if a.get("name") == "org.vipd1.PolkitAction"}
+    equal(policy, names, "actions of the policy file and names.h")
+    equal(annotated, names, "actions of the XML and names.h")
+
+
+def test_properties_have_their_types_and_values():
+    for path, interface in ((ROOT, MANAGER), (WEB, INSTANCE)):
+        expected = {p.get("name"): p.get("type") for p in contract(interface).findall("property")}
+        equal({k: v[0] for k, v in properties(path, interface).items()}, expected, f"types of {interface}")
+    p = {k: v[1] for k, v in properties(WEB).items()}
+    times = (p.pop("StateChangeTimestamp"), p.pop("StateChangeTimestampMonotonic"))
+    equal(abs(times[0] - time.time_ns() // 1000) < 60000000, True, "StateChangeTimestamp is of this minute")
+    equal(abs(times[1] - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000) < 60000000, True, "the other one is of this minute")
+    equal(p.pop("Transitions") >= 2, True, "init, backup, master: Transitions")
+    equal(p.pop("Reason") in ("master-timeout", "promoted"), True, "Reason")
+    equal(p, {"Name": "web", "Description": "", "State": "master", "VIP": ["192.0.2.10/32"], "Interface": "eth0", "Protocol": "carp",
+              "VHID": 1, "AdvBase": 0, "AdvSkew": 10, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",
+              "Peers": [], "SyncGroup": "", "Checks": [], "Problem": "", "Conflict": ""}, "web")
+    equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances")
+    equal(ask(ROOT, MANAGER, "ListInstances"), [[["web", WEB, "master"], ["web2", WEB2, "master"]]], "ListInstances")
+    equal(ask(ROOT, MANAGER, "GetInstance", "s", "web2"), [WEB2], "GetInstance")
+
+
+def test_everybody_may_read():
+    r = subprocess.run([*as_user("nobody"), "busctl", "get-property", NAME, WEB, INSTANCE, "State"], capture_output=True, text=True,
+                       check=False)
+    equal(r.stdout.strip(), 's "master"', "State as nobody reads it")
+
+
+def test_an_unknown_instance_is_no_such_instance():
+    equal(verb("nobody", ROOT, MANAGER, "GetInstance", "string:nope"), "org.vipd1.Error.NoSuchInstance", "GetInstance(nope)")
+
+
+def test_a_rule_lets_alice_demote_web_and_nothing_else():
+    before = told(WEB2)
+    equal(verb("alice", WEB2, INSTANCE, "Demote"), INTERACTIVE, "alice demotes web2")
+    equal(verb("alice", WEB, INSTANCE, "Disable"), INTERACTIVE, "alice disables web")
+    equal(told(WEB2), before, "web2")
+    equal(state(WEB), "master", "web before")
+    equal(verb("alice", WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "alice demotes web")
+    equal((state(WEB), value(WEB, "Reason")), ("backup", "demoted"), "web after")
+
+
+def test_nobody_is_refused_every_verb_and_nothing_changes():
+    equal(verb("root", WEB2, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "root demotes web2")
+    vip_file("web", 1, "192.0.2.10", "Description=not yet\n")
+    calls = [(WEB, INSTANCE, "Demote"), (WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), (WEB, INSTANCE, "Disable"),
+             (WEB2, INSTANCE, "Promote"), (ROOT, MANAGER, "Reload")]
+    for call in calls:
+        before = told(WEB), told(WEB2)
+        equal(verb("nobody", *call), INTERACTIVE, call[2])
+        equal((told(WEB), told(WEB2)), before, f"the instances after a refused {call[2]}")
+    equal(verb("root", WEB2, INSTANCE, "Disable"), None, "root disables web2")
+    before = told(WEB2)
+    equal(verb("nobody", WEB2, INSTANCE, "Enable"), INTERACTIVE, "Enable")
+    equal(told(WEB2), before, "web2 after a refused Enable")
+    done, message = verb_interactive("nobody", WEB, "Demote")
+    equal((done, "Access denied" in message), (False, True), "Demote that allows interaction, without an agent")
+    equal(state(WEB), "master", "web after it")
+
+
+def test_root_may_do_everything():
+    steps = [("DemoteFor", [f"uint64:{HOUR}"], "backup", "demoted"), ("Promote", [], "master", "promoted"),
+             ("Demote", [], "backup", "demoted"), ("Promote", [], "master", "promoted"), ("Promote", [], "master", "promoted"),
+             ("Disable", [], "init", "disabled"), ("Disable", [], "init", "disabled")]
+    for method, args, expected, reason in steps:
+        equal(verb("root", WEB, INSTANCE, method, *args), None, method)
+        equal((state(WEB), value(WEB, "Reason")), (expected, reason), f"after {method}")
+    equal(verb("root", WEB, INSTANCE, "Enable"), None, "Enable")
+    equal(value(WEB, "Enabled"), True, "Enabled")
+    wait(lambda: state(WEB) == "master", "web is master again")
+    equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload")
+
+
+def test_verbs_that_cannot_be_done_say_why():
+    invalid = "org.freedesktop.DBus.Error.InvalidArgs"
+    equal(verb("root", WEB, INSTANCE, "DemoteFor", "uint64:0"), invalid, "DemoteFor(0)")
+    equal(verb("root", WEB, INSTANCE, "DemoteFor", "uint64:86400000001"), invalid, "DemoteFor(more than a day)")
+    equal(verb("root", WEB, INSTANCE, "DemoteFor", "string:1"), invalid, "DemoteFor(a string)")
+    equal(state(WEB), "master", "web after wrong calls")
+    equal(verb("root", WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "DemoteFor(an hour)")
+    equal(verb("root", WEB, INSTANCE, "Demote"), "org.vipd1.Error.NotMaster", "Demote of a backup")
+    equal(verb("root", WEB, INSTANCE, "Disable"), None, "Disable")
+    for method in ("Demote", "Promote"):
+        equal(verb("root", WEB, INSTANCE, method), "org.vipd1.Error.NotEnabled", f"{method} of a disabled one")
+    run("ip", "link", "set", "eth0", "down")
+    try:
+        wait(lambda: state(WEB2) == "init", "web2 sees the link down")
+        equal(verb("root", WEB2, INSTANCE, "Promote"), "org.vipd1.Error.Busy", "Promote without a link")
+    finally:
+        run("ip", "link", "set", "eth0", "up")
+
+
+def test_a_demotion_is_told_once_and_exactly():
+    with Monitor() as monitor:
+        equal(verb("root", WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "DemoteFor")
+        changed = monitor.changed(WEB)
+        equal(len(changed), 1, f"number of PropertiesChanged in {changed}")
+        interface, values, invalidated = changed[0]
+        equal((interface, invalidated), (INSTANCE, []), "interface, invalidated")
+        equal(sorted(values), sorted(["State", "Reason", "Master", "StateChangeTimestamp", "StateChangeTimestampMonotonic",
+                                      "Transitions"]), "what changed")
+        now = properties(WEB)
+        equal({k: v["data"] for k, v in values.items()}, {k: now[k][1] for k in values}, "told and read")
+        equal([m["payload"]["data"] for m in monitor.signals("StateChanged", WEB)], [["master", "backup", "demoted"]], "StateChanged")
+        equal(monitor.changed(WEB2), [], "what is told of web2")
+
+
+def test_a_frozen_polkit_stops_neither_reads_nor_elections():
+    pids = start_polkitd()
+    with Monitor() as monitor:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        caller = subprocess.Popen([*as_user("alice"), "busctl", "--timeout=60", "call", NAME, WEB, INSTANCE, "DemoteFor", "t", str(HOUR)])
+        try:
+            wait(lambda: monitor.seen("CheckAuthorization"), "polkit is asked")
+            equal(state(WEB), "master", "web while polkit is silent")
+            run("ip", "link", "set", "eth0", "down")
+            wait(lambda: state(WEB) == "init" and state(WEB2) == "init", "the link is down")
+            run("ip", "link", "set", "eth0", "up")
+            wait(lambda: state(WEB) == "master" and state(WEB2) == "master", "both are master again")
+            equal(caller.poll(), None, "the call still waits")
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        equal(caller.wait(10), 0, "the call after polkit's answer")
+        equal((state(WEB), value(WEB, "Reason")), ("backup", "demoted"), "web after polkit's answer")
+
+
+def test_a_caller_that_leaves_changes_nothing():
+    pids = start_polkitd()
+    with Monitor() as monitor:
+        before = told(WEB)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            caller = subprocess.Popen([*as_user("alice"), "busctl", "--timeout=60", "call", NAME, WEB, INSTANCE, "Demote"])
+            asked = wait(lambda: monitor.seen("CheckAuthorization"), "polkit is asked")[0]
+            caller.kill()
+            caller.wait()
+            cancelled = wait(lambda: monitor.seen("CancelCheckAuthorization"), "the question is taken back")[0]
+            equal(cancelled["payload"]["data"], [asked["payload"]["data"][-1]], "what is taken back")
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        wait(lambda: [m for m in monitor.messages() if m.get("reply_cookie") == asked["cookie"] and
+                      m.get("destination") == asked["sender"]], "polkit answers the first question all the same")
+        equal(verb("root", WEB2, INSTANCE, "Demote"), None, "a later call, which polkit answers later")
+        equal(told(WEB), before, "web")
+
+
+def test_without_polkit_only_root_passes():
+    start_polkitd()
+    os.rename(POLKIT_SERVICE, "/usr/share/polkit.service.away")
+    try:
+        Programs.bus.send_signal(signal.SIGHUP)
+        names = "org.freedesktop.DBus"
+        wait(lambda: POLKIT not in (ask("/org/freedesktop/DBus", names, "ListActivatableNames", destination=names) or [[POLKIT]])[0],
+             "polkit cannot be activated")
+        for pid in polkitd():
+            os.kill(pid, signal.SIGKILL)
+        wait(lambda: not has_owner(POLKIT), "polkit is gone")
+        before = told(WEB)
+        for user in ("alice", "nobody"):
+            equal(verb(user, WEB, INSTANCE, "Demote"), DENIED, f"{user} demotes web")
+        equal(verb("alice", ROOT, MANAGER, "Reload"), DENIED, "alice reloads")
+        equal(told(WEB), before, "web after refused calls")
+        equal(verb("root", WEB, INSTANCE, "Demote"), None, "root demotes web")
+        equal(verb("root", ROOT, MANAGER, "Reload"), None, "root reloads")
+    finally:
+        os.rename("/usr/share/polkit.service.away", POLKIT_SERVICE)
+        Programs.bus.send_signal(signal.SIGHUP)
+
+
+def test_a_reload_adds_and_removes_objects():
+    with Monitor() as monitor:
+        vip_file("extra", 3, "192.0.2.12")
+        extra = "/org/vipd1/instance/extra"
+        try:
+            equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload")
+            added = monitor.signals("InterfacesAdded")
+            equal([(m["path"], m["payload"]["data"][0]) for m in added], [(ROOT, extra)], "InterfacesAdded")
+            equal(added[0]["payload"]["data"][1][INSTANCE]["Name"]["data"], "extra", "its Name there")
+            equal(properties(ROOT, MANAGER)["Instances"][1], [extra, WEB, WEB2], "Instances with extra")
+            equal([sorted(c[1]) for c in monitor.changed(ROOT)], [["Instances"]], "what is told of the manager")
+            objects = ask(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+            equal(sorted(p for p in objects if INSTANCE in objects[p]), [extra, WEB, WEB2], "GetManagedObjects")
+        finally:
+            os.unlink(f"{CONFIG}/extra.vip")
+        equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload")
+        removed = monitor.signals("InterfacesRemoved")
+        equal([m["payload"]["data"][0] for m in removed], [extra], "InterfacesRemoved")
+        equal(INSTANCE in removed[0]["payload"]["data"][1], True, "the interface there")
+        equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances without extra")
+        equal(properties(extra), {}, "properties of extra")
+
+
+def test_a_broken_file_sets_problem_and_keeps_the_instance():
+    transitions = value(WEB, "Transitions")
+    with Monitor() as monitor:
+        vip_file("web", 0, "192.0.2.10")
+        equal(verb("root", ROOT, MANAGER, "Reload"), "org.freedesktop.DBus.Error.Failed", "Reload")
+        problem = value(WEB, "Problem")
+        equal("web.vip:6" in problem, True, f"file and line in {problem!r}")
+        equal([list(c[1]) for c in monitor.changed(WEB)], [["Problem"]], "what is told")
+    equal((state(WEB), value(WEB, "Transitions"), value(WEB, "VHID")), ("master", transitions, 1), "web")
+    default_files()
+    equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload of the mended file")
+    equal((value(WEB, "Problem"), value(WEB, "Transitions")), ("", transitions), "web after it")
+
+
+def test_elections_and_objects_outlive_the_bus():
+    transitions, sent = value(WEB, "Transitions"), statistics(WEB)["adverts-sent"]
+    pid = Programs.vipd.pid
+    stop_bus()
+    equal((Programs.vipd.poll(), holds("192.0.2.10")), (None, True), "vipd without a bus: exit code, holds")
+    start_bus()
+    wait(lambda: properties(WEB), "web answers on the new bus", 30)
+    equal((state(WEB), value(WEB, "Transitions"), Programs.vipd.pid), ("master", transitions, pid), "web")
+    wait(lambda: statistics(WEB)["adverts-sent"] > sent, "adverts go on")
+    equal(verb("alice", WEB, INSTANCE, "Demote"), None, "alice demotes web on the new bus")
+
+
+def test_disable_outlives_a_restart_of_the_daemon():
+    equal(verb("root", WEB2, INSTANCE, "Disable"), None, "Disable")
+    stop_vipd()
+    start_vipd()
+    wait(lambda: state(WEB) == "master", "web is master again")
+    equal((state(WEB2), value(WEB2, "Reason"), value(WEB2, "Enabled")), ("init", "disabled", False), "web2")
+    equal(verb("root", WEB2, INSTANCE, "Enable"), None, "Enable")
+    stop_vipd()
+    start_vipd()
+    wait(lambda: state(WEB2) == "master", "web2 is master again")
+
+
+def test_a_bus_that_comes_late_finds_the_election_running():
+    stop_vipd()
+    stop_bus()
+    start_vipd()
+    wait(lambda: holds("192.0.2.10") and holds("192.0.2.11"), "both addresses are held without a bus")
+    start_bus()
+    wait(lambda: properties(WEB), "web answers on the late bus", 40)
+    equal(state(WEB), "master", "web")
+
+
+def main():
+    tests = [(name[5:].replace("_", " "), f) for name, f in globals().items() if name.startswith("test_")]
+    print(f"1..{len(tests)}", flush=True)
+    furnish()
+    start_bus()
+    start_vipd()
+    failed = 0
+    for n, (name, test) in enumerate(tests, 1):
+        begun = time.monotonic()
+        try:
+            masters()
+            test()
+            result = "ok"
+        except Exception:  # pylint: disable=broad-except
+            print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()), end="")
+            result = "not ok"
+            failed += 1
+        print(f"{result} {n} - {name}\n# {time.monotonic() - begun:.2f} s", flush=True)
+    if failed:
+        with open("/run/vipd.log", encoding="utf-8") as f:
+            print("".join("# " + line for line in f), end="")
+    return 1 if failed else 0
+
+
+def begin():
+    if os.geteuid() != 0:
+        print("1..0 # SKIP this test needs root, for namespaces of its own")
+        return 77
+    missing = [p for p in ("busctl", "dbus-daemon", "dbus-send", "ip", "setpriv", "unshare") if not shutil.which(p)]
+    if missing or not os.path.exists(POLKIT_SERVICE):
+        print(f"1..0 # SKIP missing here: {' '.join(missing) or 'polkitd'}")
+        return 77
+    if "--inside" in sys.argv:
+        return main()
+    os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private",
+                          sys.executable, "-B", os.path.abspath(__file__), "--inside"])
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(begin())
