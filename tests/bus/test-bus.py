@@ -534,7 +534,7 @@ def test_a_broken_file_sets_problem_and_keeps_the_instance():
         vip_file("web", 0, "192.0.2.10")
         equal(verb("root", ROOT, MANAGER, "Reload"), "org.freedesktop.DBus.Error.Failed", "Reload")
         problem = value(WEB, "Problem")
-        equal("web.vip:6" in problem, True, f"file and line in {problem!r}")
+        equal("web.vip:5" in problem, True, f"file and line in {problem!r}")
         equal([list(c[1]) for c in monitor.changed(WEB)], [["Problem"]], "what is told")
     equal((state(WEB), value(WEB, "Transitions"), value(WEB, "VHID")), ("master", transitions, 1), "web")
     default_files()
