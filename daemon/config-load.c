@@ -84,8 +84,10 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
         char *end;
 
         if (fd < 0) {
-                *ret_sentence = g_strdup_printf("the passphrase file %s cannot be read: %s", path, g_strerror(errno));
-                return -errno;
+                int error = errno;
+
+                *ret_sentence = g_strdup_printf("the passphrase file %s cannot be read: %s", path, g_strerror(error));
+                return -error;
         }
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
                 (void) close(fd);

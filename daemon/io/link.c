@@ -71,6 +71,14 @@ static void remove_entry(LinkTable *t, int ifindex) {
         entry_free(e);
 }
 
+/* An interface that was deleted and created again while messages were lost: the old one is gone before the new one is there. */
+static void forget_namesake(LinkTable *t, const char *name, int ifindex) {
+        const Link *other = link_table_find(t, name);
+
+        if (other && other->ifindex != ifindex)
+                remove_entry(t, other->ifindex);
+}
+
 static bool carrier_of(const struct ifinfomsg *info, struct nlattr **attributes) {
         uint8_t operstate = attributes[IFLA_OPERSTATE] ? nla_get_u8(attributes[IFLA_OPERSTATE]) : IF_OPER_UNKNOWN;
 
@@ -89,6 +97,7 @@ static void on_new_link(LinkTable *t, struct nlmsghdr *h) {
         if (info->ifi_family == AF_BRIDGE || nlmsg_parse(h, sizeof(*info), attributes, IFLA_MAX, NULL) < 0 ||
             !attributes[IFLA_IFNAME])
                 return;
+        forget_namesake(t, nla_get_string(attributes[IFLA_IFNAME]), info->ifi_index);
         e = find_entry(t, info->ifi_index);
         if (!e) {
                 e = g_new0(Entry, 1);

@@ -61,12 +61,13 @@ struct TransportPort {
 #define DROP 0
 #define TAKE 0xffffffff
 
-/* Ethernet header is at 0. Tagged frames belong to a VLAN interface; our own outgoing ones are nobody's news. */
+/* Ethernet header is at 0. Only what is for us, a group or all: not our own outgoing frames, not another host's, and not those of a VLAN, whose
+ * tag is gone by the time they reach a socket for one protocol, and which count as another host's then. */
 static const struct sock_filter filter_ipv4[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 7),
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_PKTTYPE)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 5, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PACKET_MULTICAST, 5, 0),
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23), /* protocol */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CARP_PROTOCOL, 0, 3),
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 20), /* flags and fragment offset */
@@ -79,7 +80,7 @@ static const struct sock_filter filter_ipv6[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5),
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_PKTTYPE)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PACKET_MULTICAST, 3, 0),
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20), /* next header */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CARP_PROTOCOL, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, TAKE),
@@ -358,7 +359,14 @@ int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_b
         /* the EtherType is in network order where it stands */
         memcpy(&to.sll_protocol, frame + 2 * MAC_BYTES, sizeof(to.sll_protocol));
         memcpy(to.sll_addr, frame, MAC_BYTES);
-        return sendto(p->packet_fd, frame, n_bytes, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof(to)) < 0 ? -errno : 0;
+        for (int k = 0; k < 2; k++) {
+                if (sendto(p->packet_fd, frame, n_bytes, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof(to)) >= 0)
+                        return 0;
+                /* the news of a link that was down, told late by an error that waited in the socket: once it is read, one sends again */
+                if (errno != ENETDOWN)
+                        break;
+        }
+        return -errno;
 }
 
 static void pin_source(struct msghdr *m, int ifindex, const IpAddress *source) {
