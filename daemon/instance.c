@@ -229,6 +229,9 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                                                  .u.hold_usec = i->config->takeover.demote_hold_usec },
                               now_usec,
                               &next);
+                /* whom we meant to replace is master still, and a bow-out would call every backup against him */
+                if (u->reason == ELECTION_REASON_PREEMPTING || u->reason == ELECTION_REASON_PROMOTED)
+                        next.send = ELECTION_SEND_NONE;
                 carry_out(i, &next, NULL, now_usec);
         }
 }
@@ -368,6 +371,7 @@ static bool hears_master_by_ipv4(const Instance *i, uint64_t now_usec) {
  * Returns what became of it: hmac, loop and replay are decided here, and counted.
  */
 CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec) {
+        static const IpAddress nobody;
         ReplayHeader header = { .advbase = advert->advbase, .advskew = advert->advskew, .demotion = advert->demotion };
         ElectionEvent event = { .type = ELECTION_EVENT_ADVERT,
                                 .u.advert = { .advbase = advert->advbase,
@@ -401,7 +405,7 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
                 i->statistics.bow_outs_received++;
         /* a dual-stack master speaks twice; it is known by its IPv4 address, not by each in turn */
         if (leaving)
-                master = &(IpAddress) { 0 };
+                master = &nobody;
         else if (source->family == AF_INET || !hears_master_by_ipv4(i, now_usec))
                 master = source;
         step(i, &event, master, now_usec);
