@@ -41,10 +41,6 @@ BREAKS = [
     (ELECTION, '        } else if (disputed) {', '        } else if (false) {', 'the last word of a loser is taken for a reign'),
     (ELECTION, '        if (e->now_usec < e->spread_until_usec)\n', '        if (false)\n',
      'who lost a tie returns in step with a BSD that lost it too'),
-    (ELECTION, '            memcmp(e->respected.bytes, source->bytes, source->n_bytes) != 0)\n', '            false)\n',
-     'who saw a tie between others joins the next one in step'),
-    (ELECTION, 'if (u->changed)\n                        e->eligible_usec = max', 'if (false)\n                        e->eligible_usec = max',
-     'a demote that comes as the master gives up for another reason is forgotten'),
     (ELECTION, 'if (e->state == ELECTION_STATE_MASTER && !same)', 'if (false)', 'a demotion is not told'),
     (ELECTION, 'return skew_effective(e->config.advskew, e->demotion);', 'return e->config.advskew;', 'demotion is ignored'),
     (ELECTION, '        bow_out(u);\n        become_backup(e, reason, u);\n        e->eligible',
@@ -67,11 +63,9 @@ BREAKS = [
      '                if (u->send != ELECTION_SEND_NONE)\n                        send_advert(i, u, now_usec);\n'
      '                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;',
      'the bow-out leaves before the address does'),
-    (INSTANCE, 'if (u->reason == ELECTION_REASON_PREEMPTING || u->reason == ELECTION_REASON_PROMOTED)', 'if (false)',
-     'who preempts and cannot hold the address calls every backup against the master'),
     (INSTANCE, 'lost = hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
-    (INSTANCE, '                if (hold(i, now_usec) < 0) {\n                        give_up_address(i, now_usec);\n'
-     '                        return;\n                }\n', '', 'the lease is not renewed'),
+    (INSTANCE, '                if (hold(i, now_usec) < 0) {\n                        give_up_address(i, now_usec);\n                        return;\n                }\n',
+     '', 'the lease is not renewed'),
     (INSTANCE, 'now_usec + lease_usec - RENEW_MARGIN_USEC', 'now_usec + lease_usec / 2',
      'the lease of a frozen master outlives the patience of the others'),
 ]

@@ -84,10 +84,9 @@ uint64_t sim_interval_max_usec(const Sim *s) {
         return longest;
 }
 
-/* On the healthy segment, as others see it. Who can add no address is master while it has one. */
+/* On the healthy segment, as others see it. */
 static bool takes_part(const Host *h) {
-        return h->running && !h->stalled && h->link_up && h->link_told && !h->send_fails &&
-               (!h->hold_fails || h->state == ELECTION_STATE_MASTER);
+        return h->running && !h->stalled && h->link_up && h->link_told && !h->send_fails && !h->hold_fails;
 }
 
 static bool eligible(const Host *h) {
@@ -110,9 +109,6 @@ static bool ill_matched(const Sim *s) {
                         uint64_t dead = host_dead_usec(&s->hosts[a]), interval = host_interval_usec(&s->hosts[b]);
 
                         if (a != b && dead >= interval && dead < interval + 4 * jitter(s))
-                                return true;
-                        /* nor does it end while one tries again and again and cannot */
-                        if (s->hosts[a].hold_fails && dead < interval)
                                 return true;
                 }
         return false;
@@ -233,7 +229,7 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
         sim_trace(s, h, "%s -> %s (%s)", election_state_to_string(h->state), election_state_to_string(state),
                   election_reason_to_string(reason));
         s->total_transitions++;
-        if (s->n_active == 0 && s->now >= s->settle_usec && takes_part(h) && !h->hold_fails)
+        if (s->n_active == 0 && s->now >= s->settle_usec && takes_part(h))
                 sim_fail(s, h, "became %s (%s) though nothing had happened for %.6f s", election_state_to_string(state),
                          election_reason_to_string(reason), (double) (s->now - s->calm_since) / SIM_SEC);
         if (vipd && state == ELECTION_STATE_MASTER)

@@ -257,9 +257,6 @@ static void catch_up(Host *h) {
 
                 host_receive(h, &packet);
         }
-        /* adverts of one master and the next, heard in one moment, look like a tie */
-        if (h->queue->len > 0)
-                s->tie_usec = s->now;
         g_array_set_size(h->queue, 0);
         if (h->deadline <= s->now)
                 host_timer(h);

@@ -6,7 +6,7 @@
 #include "sim.h"
 
 /* The segment: what becomes of an advert on its way to every other host. It is lost, cut, held up (and so overtaken by later ones), doubled or
- * echoed to its sender, as the faults in force say; on a healthy segment it arrives within the delay drawn for the schedule, and in order. */
+ * echoed to its sender, as the faults in force say; on a healthy segment it arrives within the delay drawn for the schedule. */
 
 static bool cut(const Sim *s, unsigned from, unsigned to, unsigned family) {
         for (unsigned k = s->first_fault; k < s->n_faults; k++) {
@@ -56,9 +56,6 @@ static void carry(Host *from, Host *to, unsigned family, uint32_t index) {
                 }
                 usec += fault_delay(s, FAULT_DELAY);
                 s->last_delivery = MAX(s->last_delivery, usec);
-        } else {
-                usec = MAX(usec, s->arrivals[from->number][to->number]);
-                s->arrivals[from->number][to->number] = usec;
         }
         sim_push(s, usec + to->reaction_usec, EVENT_DELIVER, to->number, index);
 }

@@ -36,7 +36,7 @@ static const struct {
         [FAULT_STOP] = { "stop", FAULT_CLASS_HOST, 1, 3, false },
         [FAULT_LINK] = { "link", FAULT_CLASS_HOST, 2, 3, false },
         [FAULT_SEND] = { "send errors", FAULT_CLASS_HOST, 3, 2, false },
-        [FAULT_HOLD] = { "hold errors", FAULT_CLASS_HOST, 4, 2, false },
+        [FAULT_HOLD] = { "hold errors", FAULT_CLASS_HOST, 4, 1, true },
         [FAULT_DISABLE] = { "disable", FAULT_CLASS_HOST, 5, 2, false },
         [FAULT_DEMOTION] = { "demotion", FAULT_CLASS_HOST, 6, 4, false },
         [FAULT_DEMOTE] = { "demote", FAULT_CLASS_EVENT, 0, 3, false },

@@ -168,7 +168,6 @@ struct Sim {
         unsigned n_hosts;
         bool families[SIM_N_FAMILIES];
         bool strict, echo, foreign;
-        uint64_t arrivals[SIM_N_HOSTS_MAX][SIM_N_HOSTS_MAX]; /* the last one, from whom to whom */
         uint64_t delay_min, delay_max, latency_max; /* of a healthy network and machine */
         IpPrefix vip;
         uint8_t vhid;
