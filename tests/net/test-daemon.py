@@ -231,9 +231,11 @@ def test_full_stderr_blocks_nothing(lab):
     (n1,) = lab.nodes(1)
     a = n1.vipd(None, "--log-level=debug", **FAST)
     a.wait_state("master")
-    # stop reading, and fill the pipe through the daemon's own descriptor
+    # stop reading after one more line, and fill the pipe through the daemon's own descriptor
     fd = os.open(f"/proc/{a.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
     a.pause()
+    os.write(fd, b"the last line\n")
+    a.wait_line("the last line")
     try:
         while True:
             os.write(fd, b"x" * 4096)

@@ -20,6 +20,7 @@ def test_first_takes_over_after_one_dead_interval(lab):
     a = n1.vipd()
     a.wait_state("master")
     check([(x.new, x.reason) for x in a.transitions()] == [("backup", "startup"), ("master", "master-timeout")], a.text())
+    lab.observer.sync()
     took = lab.observer.changes(VIP)[0][0] - began
     check(2_990_000 < took < 4_000_000, f"master after {took} us")
 

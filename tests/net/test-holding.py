@@ -228,13 +228,13 @@ def test_no_lease_on_request(lab):
 def test_left_over_address_is_adopted(lab):
     """A daemon that died without a lease leaves its address; the next one does not take it for somebody's configuration."""
     (n1,) = lab.nodes(1)
-    a = master(n1, VIP_Lease="30s")
-    a.kill()
-    check(n1.holds(), "left behind")
-    a = n1.vipd(**FAST, VIP_Lease="30s")
-    a.wait_state("master")
-    a.stop()
-    check(not n1.holds(), "gone")
+    for lease in ("no", "30s"):
+        a = master(n1, VIP_Lease=lease)
+        a.kill()
+        check(n1.holds(), f"left behind, lease {lease}")
+        a = master(n1, VIP_Lease=lease)
+        a.stop()
+        check(not n1.holds(), f"gone, lease {lease}")
 
 
 def test_connection_survives_renewals(lab):

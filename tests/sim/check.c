@@ -127,6 +127,10 @@ static uint64_t settle_usec(const Sim *s) {
                 if (h->kind == HOST_KIND_VIPD && eligible(h))
                         from = MAX(MAX(from, MAX(h->eligible_usec, h->return_usec)), MAX(h->preempt_usec, h->promoted_usec));
         }
+        /* who can no longer renew its lease finds out when it is due */
+        for (unsigned k = 0; k < s->n_hosts; k++)
+                if (s->hosts[k].hold_fails && s->hosts[k].state == ELECTION_STATE_MASTER)
+                        from = MAX(from, s->now + s->hosts[k].lease_sec * SIM_SEC);
         /* two hosts that both lost a tie come back a random moment apart; a slow program says and hears everything later */
         return from + dead + 2 * interval + MIN(interval, TIE_SPREAD_MAX) + jitter(s) +
                (s->foreign ? 2 * (dead + interval + UCARP_REACTION_MAX) : 0);
@@ -377,8 +381,10 @@ static void check_gap(Sim *s, unsigned n_masters) {
                          (double) (s->now - MAX(s->masterless_since, s->calm_since)) / SIM_SEC);
         if (n_masters == 0 && s->now > s->handover_until)
                 sim_fail(s, NULL, "nobody took over when the master bowed out");
-        if (n_masters > 0)
+        if (n_masters > 0) {
                 s->handover_until = SIM_NEVER;
+                s->handover_of_two = false;
+        }
         if (n_masters == 0 && !s->masterless)
                 s->masterless_since = s->now;
         s->masterless = n_masters == 0;
