@@ -91,6 +91,25 @@ static void read_interval(Reader *r, const char *value, void *field) {
                 *(uint64_t *) field = usec;
 }
 
+/* A bound, so that a unit that hangs is not waited for as if it were asleep. */
+static void read_unit_timeout(Reader *r, const char *value, void *field) {
+        uint64_t usec;
+
+        if (config_parse_usec(value, &usec) < 0 || usec == 0 || usec > UINT64_C(3600000000))
+                refuse(r, "a time above 0 and up to 1h, such as 30s");
+        else
+                *(uint64_t *) field = usec;
+}
+
+static void read_unit_failure(Reader *r, const char *value, void *field) {
+        if (g_str_equal(value, "ignore"))
+                r->config->takeover.demote_on_unit_failure = false;
+        else if (g_str_equal(value, "demote"))
+                r->config->takeover.demote_on_unit_failure = true;
+        else
+                refuse(r, "ignore or demote");
+}
+
 /* Empty: the default, which is not a time. */
 static void read_optional_usec(Reader *r, const char *value, void *field) {
         if (*value == '\0')
@@ -259,21 +278,6 @@ static void read_mac_address(Reader *r, const char *value, void *field) {
         unsupported(r, value, "interface");
 }
 
-static void read_units_before(Reader *r, const char *value, void *field) {
-        bool flag = true;
-
-        if (config_parse_bool(value, &flag) < 0 || flag)
-                unsupported(r, value, "no");
-}
-
-static void read_unit_timeout(Reader *r, const char *value, void *field) {
-        unsupported(r, value, "30s");
-}
-
-static void read_unit_failure(Reader *r, const char *value, void *field) {
-        unsupported(r, value, "ignore");
-}
-
 #define FIELD(member) offsetof(InstanceConfig, member)
 static const Key keys[] = {
         { "VIP", "Description", read_text, FIELD(description) },
@@ -299,8 +303,8 @@ static const Key keys[] = {
         { "Announce", "Count", read_count, FIELD(announce.count) },
         { "Announce", "Interval", read_interval, FIELD(announce.interval_usec) },
         { "Announce", "Refresh", read_optional_usec, FIELD(announce.refresh_usec) },
-        { "Takeover", "UnitsBeforeAddress", read_units_before, 0 },
-        { "Takeover", "UnitTimeout", read_unit_timeout, 0 },
+        { "Takeover", "UnitsBeforeAddress", read_bool, FIELD(takeover.units_before_address) },
+        { "Takeover", "UnitTimeout", read_unit_timeout, FIELD(takeover.unit_timeout_usec) },
         { "Takeover", "OnUnitFailure", read_unit_failure, 0 },
         { "Takeover", "UpScript", read_script, FIELD(takeover.up_script) },
         { "Takeover", "DownScript", read_script, FIELD(takeover.down_script) },

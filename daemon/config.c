@@ -21,6 +21,7 @@ InstanceConfig *instance_config_new_default(const char *name) {
         c->carp.multicast = true;
         c->announce = (AnnounceConfig) { .count = 5, .interval_usec = 200000, .refresh_usec = CONFIG_USEC_UNSET };
         c->takeover.demote_hold_usec = 3000000;
+        c->takeover.unit_timeout_usec = 30000000;
         return c;
 }
 
@@ -57,7 +58,8 @@ static bool carp_equal(const CarpConfig *a, const CarpConfig *b) {
 static bool takeover_equal(const TakeoverConfig *a, const TakeoverConfig *b) {
         return g_strcmp0(a->up_script, b->up_script) == 0 && g_strcmp0(a->down_script, b->down_script) == 0 &&
                g_strcmp0(a->script_parameter, b->script_parameter) == 0 && a->neutral == b->neutral &&
-               a->demote_hold_usec == b->demote_hold_usec;
+               a->demote_hold_usec == b->demote_hold_usec && a->units_before_address == b->units_before_address &&
+               a->unit_timeout_usec == b->unit_timeout_usec && a->demote_on_unit_failure == b->demote_on_unit_failure;
 }
 
 /**

@@ -48,6 +48,9 @@ typedef struct TakeoverConfig {
         char *up_script, *down_script, *script_parameter; /* NULL: none */
         bool neutral;                                     /* vipd-ucarp -n: no down script for the first step to backup */
         uint64_t demote_hold_usec;
+        bool units_before_address; /* hold only once the units of the master target are up; stop them before releasing */
+        uint64_t unit_timeout_usec;
+        bool demote_on_unit_failure;
 } TakeoverConfig;
 
 typedef struct InstanceConfig {

@@ -49,6 +49,7 @@ static void require_limits(const InstanceConfig *c) {
         require(c->carp.n_peers <= CONFIG_PEERS_MAX);
         require(c->announce.count >= 1 && c->announce.count <= 100 && c->announce.interval_usec >= 1000);
         require(c->takeover.demote_hold_usec >= 1000);
+        require(c->takeover.unit_timeout_usec > 0 && c->takeover.unit_timeout_usec <= UINT64_C(3600000000));
         /* sums of times and a clock must not wrap */
         require(c->carp.preempt_delay_usec <= UINT64_MAX / 2 && c->announce.interval_usec <= UINT64_MAX / 2);
         require(c->lease != CONFIG_LEASE_FIXED || (c->lease_sec >= 1 && c->lease_sec <= 86400));

@@ -115,6 +115,9 @@ static void test_defaults_are_the_designs(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(c->announce.refresh_usec, ==, CONFIG_USEC_UNSET);
         g_assert_cmpuint(c->start_delay_usec, ==, CONFIG_USEC_UNSET);
         g_assert_cmpuint(c->takeover.demote_hold_usec, ==, 3000000);
+        g_assert_false(c->takeover.units_before_address);
+        g_assert_cmpuint(c->takeover.unit_timeout_usec, ==, 30000000);
+        g_assert_false(c->takeover.demote_on_unit_failure);
         g_assert_cmpmem(c->carp.key, c->carp.n_key_bytes, "secret", 6);
         g_assert_cmpuint(instance_config_lease_sec(c), ==, 2);
         g_assert_true(instance_config_equal(c, c));
@@ -126,7 +129,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
                                     "AdvBase=2\nAdvSkew=100\nDeadRatio=4\nPreempt=true\nPreemptDelay=1min 30s\nSourceAddress=192.0.2.1\n"
                                     "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\n[Announce]\nCount=3\n"
                                     "Interval=0.5s\nRefresh=30\n[Takeover]\nUpScript=/bin/up\nDownScript=/bin/down\nScriptParameter=x y\n"
-                                    "DemoteHold=10s\nUnitsBeforeAddress=no\nOnUnitFailure=ignore\n");
+                                    "DemoteHold=10s\nUnitsBeforeAddress=yes\nUnitTimeout=1h\nOnUnitFailure=demote\n");
         g_autoptr(ConfigSet) set = NULL;
         const InstanceConfig *c;
 
@@ -150,9 +153,30 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_assert_cmpstr(c->takeover.up_script, ==, "/bin/up");
         g_assert_cmpstr(c->takeover.script_parameter, ==, "x y");
         g_assert_cmpuint(c->takeover.demote_hold_usec, ==, 10000000);
+        g_assert_true(c->takeover.units_before_address);
+        g_assert_cmpuint(c->takeover.unit_timeout_usec, ==, 3600000000);
+        g_assert_true(c->takeover.demote_on_unit_failure);
 }
 
-/* One wrong line each; it stands in line 4 (head) or 7 (carp). */
+/* A key that instance_config_equal() forgot would be ignored by a reload in silence. */
+static void test_a_reload_notices_each_of_the_unit_keys(Fixture *f, gconstpointer data) {
+        static const char *const lines[] = { "UnitsBeforeAddress=yes\n", "UnitTimeout=5s\n", "OnUnitFailure=demote\n" };
+        g_autofree char *text = vip(f, "", "");
+        g_autoptr(ConfigSet) before = NULL;
+
+        put(f->high, "web.vip", text);
+        before = load(f);
+        for (size_t k = 0; k < G_N_ELEMENTS(lines); k++) {
+                g_autofree char *changed = g_strconcat(text, "[Takeover]\n", lines[k], NULL);
+                g_autoptr(ConfigSet) after = NULL;
+
+                put(f->high, "web.vip", changed);
+                after = load(f);
+                g_assert_false(instance_config_equal(good(before, "web"), good(after, "web")));
+        }
+}
+
+/* One wrong line each; it stands in line 4 (head) or 7 (carp), behind a section line in 8. */
 static const struct {
         const char *head, *carp, *pattern;
 } mistakes[] = {
@@ -181,6 +205,11 @@ static const struct {
         { "", "PassphraseFile=geheim\n", "PassphraseFile= is no absolute path*" },
         { "", "SourceAddress=192.0.2.1 192.0.2.2\n", "*at most one IPv4 and one IPv6 address" },
         { "", "PreemptDelay=1000000000w\n", "PreemptDelay=*: allowed is a time*" },
+        { "", "[Takeover]\nUnitsBeforeAddress=after\n", "UnitsBeforeAddress=after: allowed is yes or no" },
+        { "", "[Takeover]\nUnitTimeout=0\n", "UnitTimeout=0: allowed is a time above 0 and up to 1h*" },
+        { "", "[Takeover]\nUnitTimeout=61min\n", "UnitTimeout=61min: allowed is a time above 0 and up to 1h*" },
+        { "", "[Takeover]\nUnitTimeout=\n", "UnitTimeout=: allowed is a time above 0*" },
+        { "", "[Takeover]\nOnUnitFailure=release\n", "OnUnitFailure=release: allowed is ignore or demote" },
         { "", "Passphrase=geheim\n", "both Passphrase= and PassphraseFile= are set*" },
 };
 
@@ -192,7 +221,7 @@ static void test_each_mistake_has_its_line_and_sentence(Fixture *f, gconstpointe
                 put(f->high, "web.vip", text);
                 set = load(f);
                 g_assert_null(entry(set, "web")->config);
-                assert_told(set, true, *mistakes[k].head ? 4 : 7, mistakes[k].pattern);
+                assert_told(set, true, *mistakes[k].head ? 4 : *mistakes[k].carp == '[' ? 8 : 7, mistakes[k].pattern);
                 for (guint d = 0; d < set->diagnostics->len; d++) {
                         const ConfigDiagnostic *told = g_ptr_array_index(set->diagnostics, d);
 
@@ -203,16 +232,13 @@ static void test_each_mistake_has_its_line_and_sentence(Fixture *f, gconstpointe
 }
 
 static void test_later_sections_are_refused_as_not_supported(Fixture *f, gconstpointer data) {
-        g_autofree char *text = vip(f, "", "[Check haproxy]\nType=unit\n[Takeover]\nUnitsBeforeAddress=yes\nOnUnitFailure=demote\nUnitTimeout=5s\n");
+        g_autofree char *text = vip(f, "", "[Check haproxy]\nType=unit\n");
         g_autoptr(ConfigSet) set = NULL;
 
         put(f->high, "web.vip", text);
         set = load(f);
         g_assert_null(entry(set, "web")->config);
         assert_told(set, true, 7, "?Check haproxy?: health checks are not supported by this version");
-        assert_told(set, true, 10, "UnitsBeforeAddress=yes: not supported*");
-        assert_told(set, true, 11, "OnUnitFailure=demote: not supported*");
-        assert_told(set, true, 12, "UnitTimeout=5s: not supported*");
 }
 
 static void test_unknown_words_are_warned_of_with_the_nearest(Fixture *f, gconstpointer data) {
@@ -411,6 +437,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD(defaults_are_the_designs);
         ADD(every_key_is_read);
+        ADD(a_reload_notices_each_of_the_unit_keys);
         ADD(each_mistake_has_its_line_and_sentence);
         ADD(later_sections_are_refused_as_not_supported);
         ADD(unknown_words_are_warned_of_with_the_nearest);
