@@ -32,6 +32,7 @@ struct InstanceIo {
 
         int ifindex; /* 0: not bound */
         bool carrier;
+        bool adopt; /* the addresses are ours already when they are first built */
         uint8_t mac[MAC_BYTES];
         TransportPort *ipv4, *ipv6; /* NULL: no VIP of that family */
         IpAddress source_ipv4, source_ipv6;
@@ -243,6 +244,10 @@ InstanceIo *instance_io_free(InstanceIo *io) {
         return NULL;
 }
 
+void instance_io_adopt(InstanceIo *io) {
+        io->adopt = true;
+}
+
 void instance_io_attach(InstanceIo *io, Instance *i) {
         io->instance = i;
 }
@@ -287,7 +292,9 @@ static int build_addresses(InstanceIo *io) {
                         free_addresses(new, c->n_addresses);
                         return r;
                 }
+                new[k].held = io->adopt;
         }
+        io->adopt = false;
         for (size_t o = 0; o < io->n_addresses; o++) {
                 HeldAddress *old = &io->addresses[o];
                 const IpPrefix *p = address_prefix(old->address);
@@ -344,7 +351,9 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
                 HeldAddress *h = &io->addresses[k];
                 const LinkAddress *a = link_find_address(link, address_prefix(h->address));
 
-                h->foreign = a && a->permanent && a->protocol != ADDRESS_PROTOCOL && !h->held;
+                /* what we hold under a lease is never permanent, unless somebody else made it so */
+                h->foreign = a && a->permanent && a->protocol != ADDRESS_PROTOCOL &&
+                             (!h->held || instance_config_lease_sec(io->config) > 0);
                 if (h->foreign && !h->told) {
                         char text[IP_PREFIX_TEXT_BYTES];
 

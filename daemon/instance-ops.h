@@ -18,6 +18,7 @@ InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 
 void instance_io_attach(InstanceIo *io, Instance *i); /* borrowed; whom timers and adverts reach */
+void instance_io_adopt(InstanceIo *io); /* before the first update: the addresses are there, and ours */
 /* The link (NULL: there is none) or the configuration is new or has changed: opens, joins, tells the instance. */
 void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec);
 /* Frames refused on this instance's sockets before any instance saw them, summed over the families, by verdict. */

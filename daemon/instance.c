@@ -36,6 +36,11 @@ struct Instance {
         size_t n_peers;
         char *problem;
 
+        bool units_pending;     /* master, but the units must be up before the addresses are held */
+        bool leaving;           /* master, but `farewell` is to follow as soon as the units are down */
+        ElectionEvent farewell;
+        GPtrArray *unit_failures; /* InstanceUnitFailure */
+
         uint64_t renew_usec; /* master: the lease; UINT64_MAX: none */
         uint32_t n_announce; /* rounds left in this burst */
         uint64_t announce_usec;
@@ -106,6 +111,11 @@ static uint64_t deadline(const Instance *i) {
         if (i->renew_usec < t)
                 t = i->renew_usec;
         return i->announce_usec < t ? i->announce_usec : t;
+}
+
+/* Is it we who have the addresses now? */
+static bool holds(const Instance *i) {
+        return i->election.state == ELECTION_STATE_MASTER && !i->units_pending;
 }
 
 static void arm(Instance *i) {
@@ -183,10 +193,12 @@ static void notify(Instance *i, unsigned changes, const InstanceTransition *tran
                 i->observer.changed(i->observer.userdata, i, changes, transition);
 }
 
+static void step(Instance *i, const ElectionEvent *event, const IpAddress *master, uint64_t now_usec);
+
 /* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
 static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *master, uint64_t now_usec) {
         InstanceTransition transition = { .from = u->from, .to = u->to, .reason = u->reason };
-        bool lost = false;
+        bool lost = false, left_early = false;
         unsigned changes = 0;
 
         if (u->changed && u->from == ELECTION_STATE_MASTER) {
@@ -194,12 +206,16 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 i->ops->release(i->ops_userdata);
                 i->n_announce = 0;
                 i->renew_usec = i->announce_usec = UINT64_MAX;
+                left_early = i->leaving;
+                i->units_pending = i->leaving = false;
         }
-        if (u->changed && u->to == ELECTION_STATE_MASTER)
-                lost = hold(i, now_usec) < 0;
+        if (u->changed && u->to == ELECTION_STATE_MASTER) {
+                i->units_pending = i->config->takeover.units_before_address;
+                lost = !i->units_pending && hold(i, now_usec) < 0;
+        }
         if (u->send != ELECTION_SEND_NONE && !lost)
                 send_advert(i, u, now_usec);
-        if (u->announce && !lost)
+        if (u->announce && !lost && !i->units_pending)
                 announce_burst(i, now_usec);
         /* the next advert is made when nobody waits for it */
         if (u->send != ELECTION_SEND_NONE && !lost)
@@ -212,6 +228,10 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 i->changed_usec = now_usec;
                 i->changed_realtime_usec = (uint64_t) g_get_real_time();
                 changes |= INSTANCE_CHANGE_STATE;
+                /* another role, other units */
+                if (i->unit_failures->len > 0)
+                        changes |= INSTANCE_CHANGE_UNITS;
+                g_ptr_array_set_size(i->unit_failures, 0);
         }
         if (i->election.state == ELECTION_STATE_MASTER)
                 changes |= set_master(i, own_source(i));
@@ -234,6 +254,9 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                         next.send = ELECTION_SEND_NONE;
                 carry_out(i, &next, NULL, now_usec);
         }
+        /* who was outdone while the units stopped has still been told to leave */
+        if (left_early)
+                step(i, &i->farewell, NULL, now_usec);
 }
 
 static void step(Instance *i, const ElectionEvent *event, const IpAddress *master, uint64_t now_usec) {
@@ -242,6 +265,14 @@ static void step(Instance *i, const ElectionEvent *event, const IpAddress *maste
         election_step(&i->election, event, now_usec, &update);
         carry_out(i, &update, master, now_usec);
         arm(i);
+}
+
+static void unit_failure_free(void *data) {
+        InstanceUnitFailure *f = data;
+
+        g_free(f->unit);
+        g_free(f->result);
+        g_free(f);
 }
 
 /**
@@ -259,6 +290,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         if (observer)
                 i->observer = *observer;
         i->problem = g_strdup("");
+        i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
         i->renew_usec = i->announce_usec = UINT64_MAX;
         make_hmac(i);
         replay_init(&i->replay, config->carp.strict_replay, seed, sequence);
@@ -279,9 +311,43 @@ Instance *instance_free(Instance *i) {
         carp_hmac_free(i->hmac);
         carp_hmac_free(i->hmac_link_local);
         instance_config_free(i->config);
+        g_ptr_array_unref(i->unit_failures);
         g_free(i->problem);
         g_free(i);
         return NULL;
+}
+
+void instance_prepare_handover(Instance *i, uint64_t now_usec) {
+        /* the next process would wait for units that this one has been told to stop */
+        instance_on_units_settled(i, false, now_usec);
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_READVERTISE }, NULL, now_usec);
+        if (holds(i))
+                (void) hold(i, now_usec);
+}
+
+void instance_remember(const Instance *i, InstanceMemory *ret) {
+        *ret = (InstanceMemory) {
+                .holds = holds(i),
+                .master = i->master,
+                .n_peers = i->n_peers,
+                .changed_usec = i->changed_usec,
+                .changed_realtime_usec = i->changed_realtime_usec,
+        };
+        memcpy(ret->peers, i->peers, sizeof(i->peers));
+        election_remember(&i->election, &ret->election);
+}
+
+void instance_resume(Instance *i, const InstanceMemory *memory) {
+        election_resume(&i->election, &memory->election);
+        i->units_pending = memory->election.state == ELECTION_STATE_MASTER && !memory->holds &&
+                           i->config->takeover.units_before_address;
+        i->master = memory->master;
+        memcpy(i->peers, memory->peers, sizeof(i->peers));
+        i->n_peers = memory->n_peers;
+        i->changed_usec = memory->changed_usec;
+        i->changed_realtime_usec = memory->changed_realtime_usec;
+        if (holds(i))
+                i->renew_usec = 0; /* with the first advert */
 }
 
 /**
@@ -428,7 +494,7 @@ static void give_up_address(Instance *i, uint64_t now_usec) {
  */
 void instance_on_timer(Instance *i, uint64_t now_usec) {
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
-        if (i->election.state != ELECTION_STATE_MASTER)
+        if (!holds(i))
                 return;
         /* renew now what would be due before the next advert wakes us */
         if (i->renew_usec <= now_usec || (i->renew_usec < election_deadline_usec(&i->election) &&
@@ -450,11 +516,11 @@ void instance_on_timer(Instance *i, uint64_t now_usec) {
  * Put back at once and announced; whoever insists wins, and we give mastership up.
  */
 void instance_on_address_missing(Instance *i, uint64_t now_usec) {
-        if (i->election.state != ELECTION_STATE_MASTER)
+        if (!holds(i))
                 return;
         /* a master that slept must not put back what is another's by now */
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
-        if (i->election.state != ELECTION_STATE_MASTER)
+        if (!holds(i))
                 return;
         if (now_usec - i->restore_begin_usec >= USEC_PER_SEC) {
                 i->restore_begin_usec = now_usec;
@@ -473,10 +539,24 @@ void instance_on_address_missing(Instance *i, uint64_t now_usec) {
  * instance_on_carrier_back() - the segment, or our MAC, is another than the one we announced to
  */
 void instance_on_carrier_back(Instance *i, uint64_t now_usec) {
-        if (i->election.state != ELECTION_STATE_MASTER)
+        if (!holds(i))
                 return;
         announce_burst(i, now_usec);
         arm(i);
+}
+
+/* A planned end of mastership: at once, or as soon as the units that need the addresses are down. */
+static void leave(Instance *i, const ElectionEvent *farewell, bool wait_for_units, uint64_t now_usec) {
+        if (!holds(i) || !wait_for_units || !i->config->takeover.units_before_address) {
+                i->leaving = false;
+                step(i, farewell, NULL, now_usec);
+                return;
+        }
+        if (i->leaving && i->farewell.type == ELECTION_EVENT_SHUTDOWN)
+                return;
+        i->leaving = true;
+        i->farewell = *farewell;
+        notify(i, INSTANCE_CHANGE_UNITS, NULL);
 }
 
 InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now_usec) {
@@ -486,14 +566,14 @@ InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now
                 return INSTANCE_VERB_NOT_MASTER;
         if (hold_usec == CONFIG_USEC_UNSET)
                 hold_usec = i->config->takeover.demote_hold_usec;
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = hold_usec }, NULL, now_usec);
+        leave(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = hold_usec }, true, now_usec);
         return INSTANCE_VERB_OK;
 }
 
 InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec) {
         if (!instance_enabled(i))
                 return INSTANCE_VERB_NOT_ENABLED;
-        if (i->election.state == ELECTION_STATE_INIT || i->election.barred != 0)
+        if (i->election.state == ELECTION_STATE_INIT || i->election.barred != 0 || i->leaving)
                 return INSTANCE_VERB_BUSY;
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, NULL, now_usec);
         return INSTANCE_VERB_OK;
@@ -504,11 +584,19 @@ void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
 
         if (enabled == instance_enabled(i))
                 return;
-        step(i,
-             &(ElectionEvent) { .type = enabled ? ELECTION_EVENT_UNBAR : ELECTION_EVENT_BAR,
-                                .u.bar.reason = ELECTION_REASON_DISABLED },
-             NULL,
-             now_usec);
+        if (!enabled)
+                leave(i,
+                      &(ElectionEvent) { .type = ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_DISABLED },
+                      true,
+                      now_usec);
+        else if (i->leaving) {
+                i->leaving = false;
+                notify(i, INSTANCE_CHANGE_UNITS, NULL);
+        } else
+                step(i,
+                     &(ElectionEvent) { .type = ELECTION_EVENT_UNBAR, .u.bar.reason = ELECTION_REASON_DISABLED },
+                     NULL,
+                     now_usec);
         notify(i,
                INSTANCE_CHANGE_ENABLED | (i->election.state == ELECTION_STATE_INIT && i->election.reason != before
                                                           ? INSTANCE_CHANGE_STATE
@@ -523,8 +611,71 @@ void instance_set_demotion(Instance *i, uint32_t demotion, uint64_t now_usec) {
         notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
 }
 
-void instance_stop(Instance *i, ElectionReason reason, uint64_t now_usec) {
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_SHUTDOWN, .u.stop_reason = reason }, NULL, now_usec);
+void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint64_t now_usec) {
+        leave(i,
+              &(ElectionEvent) { .type = ELECTION_EVENT_SHUTDOWN, .u.stop_reason = reason },
+              wait_for_units,
+              now_usec);
+}
+
+bool instance_is_leaving(const Instance *i) {
+        return i->leaving;
+}
+
+/**
+ * instance_on_units_settled() - what was asked of the units is done, or will not be
+ */
+void instance_on_units_settled(Instance *i, bool up, uint64_t now_usec) {
+        if (up && i->units_pending) {
+                /* who slept while the units started is not master any more */
+                step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
+                if (!i->units_pending)
+                        return;
+                i->units_pending = false;
+                if (hold(i, now_usec) < 0) {
+                        give_up_address(i, now_usec);
+                        return;
+                }
+                announce_burst(i, now_usec);
+                arm(i);
+        } else if (!up && i->leaving) {
+                i->leaving = false;
+                step(i, &i->farewell, NULL, now_usec);
+        }
+}
+
+static InstanceUnitFailure *find_unit_failure(const Instance *i, const char *unit) {
+        for (guint k = 0; k < i->unit_failures->len; k++) {
+                InstanceUnitFailure *f = g_ptr_array_index(i->unit_failures, k);
+
+                if (g_str_equal(f->unit, unit))
+                        return f;
+        }
+        return NULL;
+}
+
+/**
+ * instance_on_unit_result() - a unit of ours has failed, or is well again
+ */
+void instance_on_unit_result(Instance *i, const char *unit, const char *result, uint64_t now_usec) {
+        InstanceUnitFailure *f = find_unit_failure(i, unit);
+
+        if (!result && !f)
+                return;
+        if (!result)
+                g_ptr_array_remove(i->unit_failures, f);
+        else {
+                if (!f) {
+                        f = g_new0(InstanceUnitFailure, 1);
+                        f->unit = g_strdup(unit);
+                        g_ptr_array_add(i->unit_failures, f);
+                }
+                g_free(f->result);
+                f->result = g_strdup(result);
+        }
+        notify(i, INSTANCE_CHANGE_UNITS, NULL);
+        if (result && i->config->takeover.demote_on_unit_failure && !i->leaving)
+                (void) instance_demote(i, CONFIG_USEC_UNSET, now_usec);
 }
 
 /**
@@ -544,7 +695,11 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
              &(ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = election_config(config) },
              NULL,
              now_usec);
-        if (i->election.state == ELECTION_STATE_MASTER) {
+        if (!config->takeover.units_before_address) {
+                i->units_pending = false;
+                instance_on_units_settled(i, false, now_usec);
+        }
+        if (holds(i)) {
                 if (hold(i, now_usec) < 0)
                         give_up_address(i, now_usec);
                 else
@@ -587,7 +742,9 @@ ElectionReason instance_reason(const Instance *i) {
 }
 
 bool instance_enabled(const Instance *i) {
-        return !election_is_barred(&i->election, ELECTION_REASON_DISABLED);
+        bool will_be_disabled = i->leaving && i->farewell.type == ELECTION_EVENT_BAR;
+
+        return !will_be_disabled && !election_is_barred(&i->election, ELECTION_REASON_DISABLED);
 }
 
 uint32_t instance_demotion(const Instance *i) {
@@ -605,6 +762,10 @@ const IpAddress *instance_master(const Instance *i) {
 size_t instance_peers(const Instance *i, const InstancePeer **ret) {
         *ret = i->peers;
         return i->n_peers;
+}
+
+const GPtrArray *instance_unit_failures(const Instance *i) {
+        return i->unit_failures;
 }
 
 uint64_t instance_state_change_usec(const Instance *i) {

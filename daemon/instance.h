@@ -33,6 +33,7 @@ typedef enum InstanceChange {
         INSTANCE_CHANGE_DEMOTION = 1 << 4,
         INSTANCE_CHANGE_ENABLED = 1 << 5,
         INSTANCE_CHANGE_PROBLEM = 1 << 6,
+        INSTANCE_CHANGE_UNITS = 1 << 7, /* failed units, or which units are wanted */
 } InstanceChange;
 
 typedef struct InstanceTransition {
@@ -60,6 +61,22 @@ typedef struct InstancePeer {
 } InstancePeer;
 #define INSTANCE_N_PEERS 16
 
+/* A unit that hangs on the instance's role and did not do its job. */
+typedef struct InstanceUnitFailure {
+        char *unit;
+        char *result; /* systemd's word for the job's result, or "hanging" */
+} InstanceUnitFailure;
+
+/* What another process needs to go on with this instance as if nothing had happened. */
+typedef struct InstanceMemory {
+        ElectionMemory election;
+        bool holds; /* a master that has its addresses */
+        IpAddress master;
+        InstancePeer peers[INSTANCE_N_PEERS];
+        size_t n_peers;
+        uint64_t changed_usec, changed_realtime_usec;
+} InstanceMemory;
+
 typedef struct InstanceStatistics {
         uint64_t adverts_sent, adverts_received, send_errors, bow_outs_sent, bow_outs_received;
         uint64_t announcements, lease_renewals, addresses_restored, hold_errors, transitions, stalls;
@@ -72,6 +89,12 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
                        uint64_t seed, uint64_t sequence);
 Instance *instance_free(Instance *i); /* does not send: instance_stop() first */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
+
+/* A master renews its lease and advertises once more, so that lease and patience of the peers last as long as can be. */
+void instance_prepare_handover(Instance *i, uint64_t now_usec);
+void instance_remember(const Instance *i, InstanceMemory *ret);
+/* Before the first fact from below: goes on with the role another process had. The addresses are there already. */
+void instance_resume(Instance *i, const InstanceMemory *memory);
 
 /* Facts from below. now_usec: CLOCK_BOOTTIME. */
 /* reason: LINK_UP when usable, else LINK_DOWN, INTERFACE_MISSING or NO_SOURCE_ADDRESS. Sources: AF_UNSPEC if that family is not spoken. */
@@ -92,11 +115,19 @@ InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now
 InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec);
 void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec);
 void instance_set_demotion(Instance *i, uint32_t demotion, uint64_t now_usec);
-void instance_stop(Instance *i, ElectionReason reason, uint64_t now_usec); /* shutdown or reload: release, bow out */
+/* Shutdown or reload: release, bow out. wait_for_units: with UnitsBeforeAddress=, stop the units first, see instance_on_units_settled(). */
+void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint64_t now_usec);
 /* Same interface and VHID, anything else may differ: a master stays master. config is taken. The caller has already told its ops
  * about new addresses; `hold` is called if master. */
 void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec);
 void instance_set_problem(Instance *i, const char *problem); /* why a newer configuration is not in force; NULL: none */
+
+/* The units that hang on the role (targets.c). Which are wanted: those of the state; none while leaving. */
+bool instance_is_leaving(const Instance *i); /* still master, until its units are down */
+/* up: those of the master are up, or will not be; else: they are down, or will not be. Ends the waits of UnitsBeforeAddress=. */
+void instance_on_units_settled(Instance *i, bool up, uint64_t now_usec);
+/* result: why the unit failed, or NULL: it is well. */
+void instance_on_unit_result(Instance *i, const char *unit, const char *result, uint64_t now_usec);
 
 /* What it is now; pointers are borrowed until the next call into the instance. */
 const InstanceConfig *instance_config(const Instance *i);
@@ -107,6 +138,7 @@ uint32_t instance_demotion(const Instance *i);
 const char *instance_problem(const Instance *i); /* "" if none */
 const IpAddress *instance_master(const Instance *i); /* family AF_UNSPEC: unknown */
 size_t instance_peers(const Instance *i, const InstancePeer **ret);
+const GPtrArray *instance_unit_failures(const Instance *i); /* InstanceUnitFailure * */
 uint64_t instance_state_change_usec(const Instance *i);          /* CLOCK_BOOTTIME */
 uint64_t instance_state_change_realtime_usec(const Instance *i);
 const InstanceStatistics *instance_statistics(const Instance *i);

@@ -10,22 +10,26 @@
 
 #include "config-load.h"
 #include "dbus/bus.h"
+#include "handover.h"
 #include "manager.h"
 #include "privileges.h"
+#include "record.h"
+#include "service.h"
 #include "takeover.h"
+#include "targets.h"
 #include "util/cleanup.h"
 #include "util/event-priority.h"
 #include "util/log.h"
 
 /* vipd: reads its options, builds every room and wires them, runs the loop, and takes them down in order. */
 
-/* At exit, down scripts get this long before we leave them to finish alone. */
+/* At exit, down scripts get this long before we leave them to finish alone; and systemd, to hear that the units shall stop. */
 #define DRAIN_USEC UINT64_C(5000000)
 
 typedef struct Options {
         char *config_dir, *runtime_dir, *state_dir, *bus, *log_level;
         char **rest; /* the directory of --check */
-        gboolean check, version;
+        gboolean check, cleanup, version;
 } Options;
 
 typedef struct Daemon {
@@ -33,8 +37,11 @@ typedef struct Daemon {
         int log_level; /* from the command line, or -1 */
         sd_event *event;
         Manager *manager;
+        Service *service;
         Takeover *takeover;
-        Bus *bus; /* NULL: --bus=none */
+        Bus *bus;         /* NULL: --bus=none */
+        Targets *targets; /* NULL without a bus */
+        bool stopping;
 } Daemon;
 
 static void options_clear(Options *o) {
@@ -49,6 +56,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
 static void daemon_clear(Daemon *d) {
         bus_free(d->bus);
+        targets_free(d->targets);
+        service_free(d->service);
         takeover_free(d->takeover);
         manager_free(d->manager);
         sd_event_unref(d->event);
@@ -61,31 +70,15 @@ static ConfigSet *load(void *userdata) {
 
         if (d->log_level >= 0)
                 set->daemon.log_level = d->log_level;
+        for (guint k = 0; !d->targets && k < set->entries->len; k++) {
+                const ConfigEntry *e = g_ptr_array_index(set->entries, k);
+
+                if (e->config && e->config->takeover.units_before_address) {
+                        log_warning("%s: UnitsBeforeAddress= needs systemd's bus, which --bus=none leaves out; ignoring it", e->name);
+                        e->config->takeover.units_before_address = false;
+                }
+        }
         return set;
-}
-
-static void on_added(void *userdata, Instance *i) {
-        const Daemon *d = userdata;
-
-        if (d->bus)
-                bus_instance_added(d->bus, i);
-}
-
-static void on_removed(void *userdata, Instance *i) {
-        const Daemon *d = userdata;
-
-        takeover_instance_removed(d->takeover, i);
-        if (d->bus)
-                bus_instance_removed(d->bus, i);
-}
-
-static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
-        const Daemon *d = userdata;
-
-        if (transition)
-                takeover_instance_changed(d->takeover, i, transition);
-        if (d->bus)
-                bus_instance_changed(d->bus, i, changes, transition);
 }
 
 static void on_drained(void *userdata) {
@@ -94,13 +87,119 @@ static void on_drained(void *userdata) {
         (void) sd_event_exit(d->event, 0);
 }
 
+static void on_scripts_drained(void *userdata) {
+        Daemon *d = userdata;
+
+        if (d->targets)
+                targets_drain(d->targets, DRAIN_USEC, on_drained, d);
+        else
+                on_drained(d);
+}
+
+static void leave_if_stopped(Daemon *d) {
+        if (d->stopping && manager_is_stopped(d->manager))
+                takeover_drain(d->takeover, DRAIN_USEC, on_scripts_drained, d);
+}
+
+static void stop(Daemon *d) {
+        service_stopping(d->service, manager_stop_usec(d->manager) + 3 * DRAIN_USEC);
+        /* who asks twice does not wait for units */
+        manager_stop(d->manager, !d->stopping);
+        d->stopping = true;
+        leave_if_stopped(d);
+}
+
+/* Everything a new process needs goes to the service manager; nobody else notices. */
+static int hand_over(Daemon *d) {
+        g_autoptr(GPtrArray) entries = manager_hand_over(d->manager);
+        g_autofree char *text = NULL;
+        g_auto(AutoFd) fd = -1;
+
+        for (guint k = 0; k < entries->len; k++) {
+                HandoverEntry *e = g_ptr_array_index(entries, k);
+
+                e->units_certain = targets_told(d->targets, e->name, &e->units);
+        }
+        text = handover_format(entries);
+        fd = handover_write(text);
+        return fd < 0 ? fd : service_store(d->service, HANDOVER_FD_NAME, fd);
+}
+
+static void on_restart_drained(void *userdata) {
+        Daemon *d = userdata;
+        int r = hand_over(d);
+
+        if (r >= 0) {
+                (void) sd_event_exit(d->event, 0);
+                return;
+        }
+        log_warning_errno(r, "The restart cannot take over our roles; others will: %m");
+        stop(d);
+}
+
+static void on_stop_reason(void *userdata, bool restart) {
+        Daemon *d = userdata;
+
+        if (d->stopping)
+                return;
+        if (restart)
+                takeover_drain(d->takeover, DRAIN_USEC, on_restart_drained, d);
+        else
+                stop(d);
+}
+
+/* A stop bows out, a restart hands over. Only the service manager knows which it is; while it is asked, elections go on. */
+static void on_stop_request(Daemon *d) {
+        if (d->stopping || !service_is_managed(d->service) || !d->bus ||
+            systemd1_ask_restart(bus_systemd1(d->bus), on_stop_reason, d) < 0)
+                stop(d);
+}
+
+static void on_added(void *userdata, Instance *i) {
+        const Daemon *d = userdata;
+
+        service_changed(d->service);
+        if (d->targets)
+                targets_instance_changed(d->targets, i);
+        if (d->bus)
+                bus_instance_added(d->bus, i);
+}
+
+static void on_removed(void *userdata, Instance *i) {
+        const Daemon *d = userdata;
+
+        service_changed(d->service);
+        takeover_instance_removed(d->takeover, i);
+        if (d->targets)
+                targets_removed(d->targets, instance_config(i)->name);
+        if (d->bus)
+                bus_instance_removed(d->bus, i);
+}
+
+static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
+        Daemon *d = userdata;
+
+        if (changes & INSTANCE_CHANGE_STATE)
+                service_changed(d->service);
+        if (transition)
+                takeover_instance_changed(d->takeover, i, transition);
+        if (d->targets && (changes & (INSTANCE_CHANGE_STATE | INSTANCE_CHANGE_UNITS | INSTANCE_CHANGE_CONFIG)))
+                targets_instance_changed(d->targets, i);
+        if (d->bus)
+                bus_instance_changed(d->bus, i, changes, transition);
+        if (transition)
+                leave_if_stopped(d);
+}
+
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         Daemon *d = userdata;
 
         switch (info->ssi_signo) {
         case SIGHUP:
                 log_info("Reloading");
+                service_reloading(d->service);
                 (void) manager_reload(d->manager);
+                service_ready(d->service);
                 break;
         case SIGUSR1:
                 manager_log_state(d->manager);
@@ -109,9 +208,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
                 manager_demote_all(d->manager);
                 break;
         default:
-                (void) sd_notify(false, "STOPPING=1");
-                manager_stop(d->manager);
-                takeover_drain(d->takeover, DRAIN_USEC, on_drained, d);
+                on_stop_request(d);
         }
         return 0;
 }
@@ -140,6 +237,23 @@ static int watch_signals(Daemon *d) {
         return 0;
 }
 
+static const char *runtime_dir(const Options *o) {
+        return o->runtime_dir ?: g_getenv("RUNTIME_DIRECTORY") ?: "/run/vipd";
+}
+
+static int build_bus(Daemon *d, const char *address) {
+        int r;
+
+        if (g_str_equal(address, "none"))
+                return 0;
+        r = bus_new(&d->bus, d->event, d->manager, address);
+        if (r >= 0)
+                r = targets_new(&d->targets, d->event, d->manager, &systemd1_unit_ops, bus_systemd1(d->bus));
+        if (r >= 0)
+                systemd1_observe(bus_systemd1(d->bus), &targets_unit_observer, d->targets);
+        return r;
+}
+
 static int build(Daemon *d, const Options *o) {
         const char *state_dir = o->state_dir ?: g_getenv("STATE_DIRECTORY") ?: "/var/lib/vipd";
         const ManagerObserver observer = {
@@ -154,17 +268,42 @@ static int build(Daemon *d, const Options *o) {
         if (r >= 0)
                 r = watch_signals(d);
         if (r >= 0)
-                r = manager_new(&d->manager, d->event, state_dir, load, d);
+                r = manager_new(&d->manager, d->event, runtime_dir(o), state_dir, load, d);
+        if (r >= 0)
+                r = service_new(&d->service, d->event, d->manager);
         if (r >= 0)
                 r = takeover_new(&d->takeover, d->event);
-        if (r >= 0 && !g_str_equal(o->bus ?: "system", "none"))
-                r = bus_new(&d->bus, d->event, d->manager, o->bus ?: "system");
+        if (r >= 0)
+                r = build_bus(d, o->bus ?: "system");
         if (r < 0) {
                 log_error_errno(r, "Cannot start: %m");
                 return r;
         }
         manager_observe(d->manager, &observer);
-        return manager_start(d->manager);
+        return 0;
+}
+
+/* Everything that is valid runs when this returns; what the process before us left, goes on. */
+static int start(Daemon *d) {
+        g_autoptr(GPtrArray) handover = handover_take();
+        int r;
+
+        if (handover)
+                service_forget(d->service, HANDOVER_FD_NAME);
+        for (guint k = 0; handover && d->targets && k < handover->len; k++) {
+                const HandoverEntry *e = g_ptr_array_index(handover, k);
+
+                if (e->units_certain)
+                        targets_resume(d->targets, e->name, e->units);
+        }
+        r = manager_start(d->manager, handover);
+        for (guint k = 0; r >= 0 && handover && d->targets && k < handover->len; k++) {
+                const HandoverEntry *e = g_ptr_array_index(handover, k);
+
+                if (!manager_find(d->manager, e->name))
+                        targets_removed(d->targets, e->name);
+        }
+        return r;
 }
 
 static int run(Daemon *d, const Options *o) {
@@ -173,12 +312,26 @@ static int run(Daemon *d, const Options *o) {
         r = privileges_reduce("vipd");
         if (r >= 0)
                 r = build(d, o);
+        if (r >= 0)
+                r = start(d);
         if (r < 0)
                 return EXIT_FAILURE;
-        (void) sd_notify(false, "READY=1");
+        service_ready(d->service);
         r = sd_event_loop(d->event);
         if (r < 0)
                 log_error_errno(r, "The event loop failed: %m");
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* vipd --cleanup, after a daemon that ended: one that ended by itself has left nothing, or has left it to its successor. */
+static int clean_up(const Options *o) {
+        int r;
+
+        if (g_strcmp0(g_getenv("SERVICE_RESULT"), "success") == 0 && g_strcmp0(g_getenv("EXIT_CODE"), "exited") == 0)
+                return EXIT_SUCCESS;
+        r = record_clean_up(runtime_dir(o));
+        if (r < 0)
+                log_error_errno(r, "Cannot clean up: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -204,6 +357,7 @@ static int parse(int argc, char **argv, Options *o) {
                 { "bus", 0, 0, G_OPTION_ARG_STRING, &o->bus, "system (the default), none, or a D-Bus address", "BUS" },
                 { "log-level", 0, 0, G_OPTION_ARG_STRING, &o->log_level, "emerg ... info (the default), debug", "LEVEL" },
                 { "check", 0, 0, G_OPTION_ARG_NONE, &o->check, "Check the configuration (in DIR, if given) and exit", NULL },
+                { "cleanup", 0, 0, G_OPTION_ARG_NONE, &o->cleanup, "Drop the addresses that a vipd that was killed has left, and exit", NULL },
                 { "version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Print the version and exit", NULL },
                 { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o->rest, NULL, "[DIR]" },
                 { NULL },
@@ -246,8 +400,10 @@ int main(int argc, char **argv) {
                 }
         }
         daemon.directories[n++] = options.config_dir ?: "/etc/vipd";
-        daemon.directories[n++] = options.runtime_dir ?: g_getenv("RUNTIME_DIRECTORY") ?: "/run/vipd";
+        daemon.directories[n++] = runtime_dir(&options);
         if (!options.config_dir)
                 daemon.directories[n++] = "/usr/lib/vipd";
+        if (options.cleanup)
+                return clean_up(&options);
         return options.check ? check(&daemon, &options) : run(&daemon, &options);
 }

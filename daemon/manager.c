@@ -8,6 +8,7 @@
 
 #include "instance-ops.h"
 #include "persist.h"
+#include "record.h"
 #include "util/log.h"
 #include "util/message-ids.h"
 
@@ -22,7 +23,7 @@ typedef struct Slot {
 
 struct Manager {
         sd_event *event;
-        char *state_dir;
+        char *runtime_dir, *state_dir;
         ManagerLoad load;
         void *load_userdata;
         GArray *observers; /* ManagerObserver */
@@ -30,6 +31,7 @@ struct Manager {
         Transport *transport;
         AddressSocket *addresses;
         GPtrArray *slots; /* Slot *, sorted by name */
+        GPtrArray *handover; /* borrowed; NULL but at the start */
 };
 
 static uint64_t now(const Manager *m) {
@@ -62,10 +64,11 @@ static void slot_destroy(void *data) {
         slot_free(data);
 }
 
-int manager_new(Manager **ret, sd_event *event, const char *state_dir, ManagerLoad load, void *load_userdata) {
+int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata) {
         g_autoptr(Manager) m = g_new0(Manager, 1);
 
         m->event = sd_event_ref(event);
+        m->runtime_dir = g_strdup(runtime_dir);
         m->state_dir = g_strdup(state_dir);
         m->load = load;
         m->load_userdata = load_userdata;
@@ -83,6 +86,7 @@ Manager *manager_free(Manager *m) {
         transport_free(m->transport);
         address_socket_free(m->addresses);
         g_array_unref(m->observers);
+        g_free(m->runtime_dir);
         g_free(m->state_dir);
         sd_event_unref(m->event);
         g_free(m);
@@ -191,6 +195,41 @@ static uint64_t reserve_sequence(Manager *m, const InstanceConfig *c) {
         return sequence;
 }
 
+static void write_record(const Manager *m, const InstanceConfig *c) {
+        int r = m->runtime_dir ? record_write(m->runtime_dir, c) : 0;
+
+        /* without such a directory there is nobody who would look */
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "%s: its addresses could not be noted in %s; who cleans up after a crash will not find them: %m",
+                                  c->name, m->runtime_dir);
+}
+
+/* What the process before us had for this very election. */
+static const HandoverEntry *find_handover(const Manager *m, const InstanceConfig *c) {
+        for (guint k = 0; m->handover && k < m->handover->len; k++) {
+                const HandoverEntry *e = g_ptr_array_index(m->handover, k);
+
+                if (g_str_equal(e->name, c->name) && g_str_equal(e->interface, c->interface) && e->vhid == c->carp.vhid &&
+                    e->memory.election.state != ELECTION_STATE_INIT)
+                        return e;
+        }
+        return NULL;
+}
+
+static void resume(Manager *m, Slot *s, const HandoverEntry *e) {
+        const LogField fields[] = {
+                { "VIPD_INSTANCE", e->name },
+                { "VIPD_STATE", election_state_to_string(e->memory.election.state) },
+                { NULL, NULL },
+        };
+
+        instance_resume(s->instance, &e->memory);
+        if (e->memory.holds)
+                instance_io_adopt(s->io);
+        log_write(LOG_INFO, MESSAGE_ID_RESUMED_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: still %s after a restart", e->name,
+                  election_state_to_string(e->memory.election.state));
+}
+
 static gint compare_slots(gconstpointer a, gconstpointer b) {
         const Slot *const *x = a, *const *y = b;
 
@@ -202,6 +241,8 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         g_autoptr(InstanceConfig) c = config;
         g_autoptr(Slot) s = g_new0(Slot, 1);
         InstanceObserver observer = { .changed = on_instance_changed, .userdata = m };
+        const HandoverEntry *handover = find_handover(m, c);
+        bool enabled;
         Instance *i;
         int r;
 
@@ -213,20 +254,28 @@ static int add_instance(Manager *m, InstanceConfig *config) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
                 c->enabled = false;
         }
+        write_record(m, c);
+        enabled = c->enabled;
         i = s->instance =
                 instance_new(c, &instance_io_ops, s->io, &observer, random_u64(), reserve_sequence(m, c));
         config = g_steal_pointer(&c);
         instance_io_attach(s->io, i);
         g_ptr_array_add(m->slots, s);
         g_ptr_array_sort(m->slots, compare_slots);
+        if (handover)
+                resume(m, s, handover);
         instance_io_update(s->io, config, link_table_find(m->links, config->interface), LINK_CHANGE_NEW, now(m));
+        if (handover && !enabled)
+                instance_set_enabled(i, false, now(m));
         (void) g_steal_pointer(&s);
         tell_added(m, i);
         return 0;
 }
 
 static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
-        instance_stop(s->instance, reason, now(m));
+        instance_stop(s->instance, reason, false, now(m));
+        if (m->runtime_dir)
+                record_remove(m->runtime_dir, instance_config(s->instance)->name);
         tell_removed(m, s->instance);
         g_ptr_array_remove(m->slots, s);
 }
@@ -282,6 +331,7 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet
         if (same_election(old, entry->config)) {
                 InstanceConfig *config = g_steal_pointer(&entry->config);
 
+                write_record(m, config);
                 instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
                 instance_reconfigure(s->instance, config, now(m));
                 return;
@@ -317,7 +367,27 @@ static int apply(Manager *m, ConfigSet *set) {
         return result;
 }
 
-int manager_start(Manager *m) {
+typedef struct Claims {
+        const Manager *manager;
+        const ConfigSet *set;
+} Claims;
+
+/* An address that a master held until the restart, and that the configuration still gives it. */
+static bool is_claimed(void *userdata, const char *name, const char *interface, const IpPrefix *prefix) {
+        const Claims *claims = userdata;
+        const ConfigEntry *entry = find_entry(claims->set, name);
+        const InstanceConfig *c = entry ? entry->config : NULL;
+        const HandoverEntry *e = c ? find_handover(claims->manager, c) : NULL;
+
+        for (size_t k = 0; e && e->memory.holds && k < c->n_addresses; k++)
+                if (c->addresses[k].prefix_length == prefix->prefix_length &&
+                    ip_address_equal(&c->addresses[k].address, &prefix->address))
+                        return true;
+        return false;
+}
+
+int manager_start(Manager *m, GPtrArray *handover) {
+        g_autoptr(ConfigSet) set = NULL;
         int r;
 
         r = address_socket_new(&m->addresses);
@@ -329,7 +399,13 @@ int manager_start(Manager *m) {
                 log_error_errno(r, "The kernel's network interface cannot be opened: %m");
                 return r;
         }
-        (void) manager_reload(m);
+        set = m->load(m->load_userdata);
+        log_set_max_level(set->daemon.log_level);
+        m->handover = handover;
+        if (m->runtime_dir)
+                (void) record_sweep(m->runtime_dir, m->links, m->addresses, is_claimed, &(Claims) { .manager = m, .set = set });
+        (void) apply(m, set);
+        m->handover = NULL;
         return 0;
 }
 
@@ -340,12 +416,64 @@ int manager_reload(Manager *m) {
         return apply(m, set);
 }
 
-void manager_stop(Manager *m) {
+GPtrArray *manager_hand_over(Manager *m) {
+        GPtrArray *entries = g_ptr_array_new_with_free_func(handover_entry_free);
+
+        for (guint k = 0; k < m->slots->len; k++) {
+                Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
+                const InstanceConfig *c = instance_config(i);
+                HandoverEntry *e = g_new0(HandoverEntry, 1);
+
+                instance_prepare_handover(i, now(m));
+                e->name = g_strdup(c->name);
+                g_strlcpy(e->interface, c->interface, sizeof(e->interface));
+                e->vhid = c->carp.vhid;
+                instance_remember(i, &e->memory);
+                g_ptr_array_add(entries, e);
+        }
+        return entries;
+}
+
+void manager_stop(Manager *m, bool wait_for_units) {
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
 
-                instance_stop(s->instance, ELECTION_REASON_SHUTDOWN, now(m));
+                instance_stop(s->instance, ELECTION_REASON_SHUTDOWN, wait_for_units, now(m));
         }
+}
+
+bool manager_is_stopped(const Manager *m) {
+        for (guint k = 0; k < m->slots->len; k++)
+                if (instance_state(((Slot *) g_ptr_array_index(m->slots, k))->instance) != ELECTION_STATE_INIT)
+                        return false;
+        return true;
+}
+
+uint64_t manager_stop_usec(const Manager *m) {
+        uint64_t longest_usec = 0;
+
+        for (guint k = 0; k < m->slots->len; k++) {
+                const Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
+                const TakeoverConfig *t = &instance_config(i)->takeover;
+
+                if (instance_state(i) == ELECTION_STATE_MASTER && t->units_before_address)
+                        longest_usec = MAX(longest_usec, t->unit_timeout_usec);
+        }
+        return longest_usec;
+}
+
+void manager_on_units_settled(Manager *m, const char *name, bool up) {
+        Slot *s = find_slot(m, name);
+
+        if (s)
+                instance_on_units_settled(s->instance, up, now(m));
+}
+
+void manager_on_unit_result(Manager *m, const char *name, const char *unit, const char *result) {
+        Slot *s = find_slot(m, name);
+
+        if (s)
+                instance_on_unit_result(s->instance, unit, result, now(m));
 }
 
 GPtrArray *manager_list(Manager *m) {

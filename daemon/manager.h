@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "config-load.h"
+#include "handover.h"
 #include "instance.h"
 
 typedef struct Manager Manager;
@@ -22,16 +23,25 @@ typedef struct ManagerObserver {
 /* Re-reads the configuration for manager_reload(); returns a set the manager takes. */
 typedef ConfigSet *(*ManagerLoad)(void *userdata);
 
-int manager_new(Manager **ret, sd_event *event, const char *state_dir, ManagerLoad load, void *load_userdata);
+/* runtime_dir, state_dir: NULL: nothing is noted there. */
+int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata);
 Manager *manager_free(Manager *m);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manager, manager_free)
 
 void manager_observe(Manager *m, const ManagerObserver *observer); /* copied; call before manager_start() */
-int manager_start(Manager *m); /* opens netlink, loads the configuration, starts what is valid */
+/* Opens netlink, loads the configuration, starts what is valid. handover: HandoverEntry *, borrowed: what the process before us hands over;
+ * NULL: nothing. */
+int manager_start(Manager *m, GPtrArray *handover);
+/* Before this process ends and another goes on: every instance's role, its leases renewed and its peers' patience begun anew. HandoverEntry *,
+ * without units; caller unrefs. The instances must not be touched any more. */
+GPtrArray *manager_hand_over(Manager *m);
 /* Applies the configuration as a diff; logs every diagnostic. 0, or -EINVAL when at least one file had an error (the valid rest is
  * in force all the same). */
 int manager_reload(Manager *m);
-void manager_stop(Manager *m); /* every master: addresses dropped, then bow-out */
+/* Every master: addresses dropped, then bow-out. wait_for_units: where UnitsBeforeAddress= is set, when its units are down. */
+void manager_stop(Manager *m, bool wait_for_units);
+bool manager_is_stopped(const Manager *m);         /* has every instance left? */
+uint64_t manager_stop_usec(const Manager *m);      /* how long that may take at most */
 
 GPtrArray *manager_list(Manager *m); /* Instance *, sorted by name; container to be unreffed, elements borrowed */
 Instance *manager_find(Manager *m, const char *name);
@@ -42,6 +52,10 @@ InstanceVerbResult manager_promote(Manager *m, Instance *i);
 int manager_set_enabled(Manager *m, Instance *i, bool enabled);
 void manager_demote_all(Manager *m); /* SIGUSR2 */
 void manager_log_state(Manager *m);  /* SIGUSR1 */
+
+/* From targets.c; what they mean: instance_on_units_settled(), instance_on_unit_result(). */
+void manager_on_units_settled(Manager *m, const char *name, bool up);
+void manager_on_unit_result(Manager *m, const char *name, const char *unit, const char *result);
 
 /* Statistics as (name, value) pairs: the instance's own and those of its interface's sockets. Calls add for each. */
 void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata);

@@ -228,7 +228,7 @@ static void stop(Program *p) {
                 return;
         }
         p->stopping = true;
-        manager_stop(p->manager);
+        manager_stop(p->manager, false);
         takeover_drain(p->takeover, DRAIN_USEC, on_drained, p);
 }
 
@@ -352,12 +352,12 @@ static int build(Program *p) {
         if (r >= 0)
                 r = watch_signals(p);
         if (r >= 0)
-                r = manager_new(&p->manager, p->event, NULL, load, p);
+                r = manager_new(&p->manager, p->event, NULL, NULL, load, p);
         if (r >= 0)
                 r = takeover_new(&p->takeover, p->event);
         if (r >= 0) {
                 manager_observe(p->manager, &observer);
-                r = manager_start(p->manager);
+                r = manager_start(p->manager, NULL);
         }
         if (r >= 0 && !manager_find(p->manager, p->name))
                 r = -ENODEV;

@@ -5,6 +5,7 @@
 
 #include "dbus/bus.h"
 #include "dbus/polkit.h"
+#include "dbus/systemd1.h"
 
 struct Bus {
         sd_event *event;
@@ -12,6 +13,7 @@ struct Bus {
         char *address;
         sd_bus *bus; /* NULL between a loss and the next try */
         Polkit *polkit;
+        Systemd1 *systemd;
         sd_event_source *retry, *flush;
         uint64_t retry_usec;
         GPtrArray *objects; /* BusObject */

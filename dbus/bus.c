@@ -114,8 +114,18 @@ static void retry_later(Bus *b) {
 }
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+
         log_warning("The bus is gone; elections go on, and the interface comes back with it");
-        retry_later(userdata);
+        systemd1_disconnected(b->systemd);
+        retry_later(b);
+        return 0;
+}
+
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+
+        systemd1_connected(b->systemd, b->bus);
         return 0;
 }
 
@@ -139,6 +149,9 @@ static int dress(Bus *b) {
         r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
                                       "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, b);
         if (r >= 0)
+                r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                              "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, b);
+        if (r >= 0)
                 r = sd_bus_add_object_manager(b->bus, NULL, VIPD_PATH);
         if (r >= 0)
                 r = sd_bus_add_object_vtable(b->bus, NULL, VIPD_PATH, VIPD_MANAGER_INTERFACE, manager_vtable, b);
@@ -155,6 +168,7 @@ static int dress(Bus *b) {
 }
 
 static void disconnect(Bus *b) {
+        systemd1_disconnected(b->systemd);
         b->polkit = polkit_free(b->polkit);
         g_ptr_array_set_size(b->signals, 0);
         if (b->bus)
@@ -178,6 +192,8 @@ static int connect_bus(Bus *b) {
         if (r >= 0)
                 /* no socket yet: awaited by inotify, not by asking again */
                 r = sd_bus_set_watch_bind(b->bus, true);
+        if (r >= 0)
+                r = sd_bus_set_connected_signal(b->bus, true);
         if (r >= 0)
                 r = sd_bus_start(b->bus);
         if (r >= 0)
@@ -205,6 +221,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         b->address = g_strdup(g_str_equal(address, "system") ? g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket"
                                                              : address);
         b->retry_usec = RETRY_USEC;
+        b->systemd = systemd1_new();
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);
         r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);
@@ -234,6 +251,7 @@ Bus *bus_free(Bus *b) {
         if (b->flush)
                 (void) on_flush(b->flush, b);
         disconnect(b);
+        systemd1_free(b->systemd);
         sd_event_source_disable_unref(b->retry);
         sd_event_source_disable_unref(b->flush);
         g_ptr_array_unref(b->objects);
@@ -242,6 +260,10 @@ Bus *bus_free(Bus *b) {
         sd_event_unref(b->event);
         g_free(b);
         return NULL;
+}
+
+Systemd1 *bus_systemd1(Bus *b) {
+        return b->systemd;
 }
 
 static int compare_objects(const void *a, const void *b) {

@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <systemd/sd-event.h>
 
+#include "dbus/systemd1.h"
 #include "manager.h"
 
 typedef struct Bus Bus;
@@ -12,6 +13,8 @@ typedef struct Bus Bus;
 int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address);
 Bus *bus_free(Bus *b);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bus, bus_free)
+
+Systemd1 *bus_systemd1(Bus *b); /* our client of systemd on this bus; borrowed */
 
 /* Feed for the manager's observer: changes are collected and told once per pass of the loop. */
 void bus_instance_added(Bus *b, Instance *i);

@@ -123,6 +123,18 @@ static int append_conflict(const Instance *i, sd_bus_message *m) {
         return append_text(m, "");
 }
 
+static int append_failed_units(const Instance *i, sd_bus_message *m) {
+        const GPtrArray *failures = instance_unit_failures(i);
+        int r = sd_bus_message_open_container(m, 'a', "(ss)");
+
+        for (guint k = 0; r >= 0 && k < failures->len; k++) {
+                const InstanceUnitFailure *f = g_ptr_array_index(failures, k);
+
+                r = sd_bus_message_append(m, "(ss)", f->unit, f->result);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_timestamp(const Instance *i, sd_bus_message *m) {
         return sd_bus_message_append(m, "t", instance_state_change_realtime_usec(i));
 }
@@ -155,6 +167,7 @@ static const Property properties[] = {
         { "Checks", "a(sss)", append_checks, INSTANCE_CHANGE_CONFIG },
         { "Problem", "s", append_problem, INSTANCE_CHANGE_PROBLEM },
         { "Conflict", "s", append_conflict, INSTANCE_CHANGE_CONFIG },
+        { "FailedUnits", "a(ss)", append_failed_units, INSTANCE_CHANGE_UNITS },
         { "StateChangeTimestamp", "t", append_timestamp, INSTANCE_CHANGE_STATE },
         { "StateChangeTimestampMonotonic", "t", append_timestamp_monotonic, INSTANCE_CHANGE_STATE },
         { "Transitions", "t", append_transitions, INSTANCE_CHANGE_STATE },
@@ -322,6 +335,7 @@ const sd_bus_vtable instance_vtable[] = {
         CHANGING("Checks", "a(sss)"),
         CHANGING("Problem", "s"),
         CHANGING("Conflict", "s"),
+        CHANGING("FailedUnits", "a(ss)"),
         CHANGING("StateChangeTimestamp", "t"),
         CHANGING("StateChangeTimestampMonotonic", "t"),
         CHANGING("Transitions", "t"),

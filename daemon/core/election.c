@@ -482,6 +482,35 @@ void election_init(Election *e, const ElectionConfig *config, uint64_t seed) {
         };
 }
 
+void election_remember(const Election *e, ElectionMemory *ret) {
+        *ret = (ElectionMemory) {
+                .state = e->state,
+                .reason = e->reason,
+                .down_reason = e->down_reason,
+                .eligible_usec = e->eligible_usec,
+                .preempt_usec = e->preempt_usec,
+                .master_down_usec = e->master_down_usec,
+                .attempted_usec = e->attempted_usec,
+                .sent_usec = e->sent_usec,
+        };
+}
+
+void election_resume(Election *e, const ElectionMemory *memory) {
+        e->state = memory->state;
+        e->reason = memory->reason;
+        e->down_reason = memory->down_reason;
+        e->eligible_usec = memory->eligible_usec;
+        e->preempt_usec = memory->preempt_usec;
+        e->master_down_usec = memory->master_down_usec;
+        e->attempted_usec = memory->attempted_usec;
+        e->sent_usec = memory->sent_usec;
+        e->reasserted_usec = memory->sent_usec;
+        /* the beat goes on; what was missed is made up for at once */
+        e->next_advert_usec = add(memory->attempted_usec, interval_usec(e));
+        e->started = true;
+        e->barred = 0;
+}
+
 /**
  * election_step() - advance the election by one event
  * @now_usec: CLOCK_BOOTTIME µs of the event; a step back is read as no step
@@ -510,6 +539,10 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
                 break;
         case ELECTION_EVENT_TIMER:
                 step_timer(e, ret);
+                break;
+        case ELECTION_EVENT_READVERTISE:
+                if (e->state == ELECTION_STATE_MASTER)
+                        send_advert(e, ret);
                 break;
         case ELECTION_EVENT_BAR:
                 step_bar(e, event->u.bar.reason, ret);

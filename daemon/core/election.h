@@ -59,6 +59,7 @@ typedef struct ElectionConfig {
 typedef enum ElectionEventType {
         ELECTION_EVENT_ADVERT,      /* a believed advert: u.advert */
         ELECTION_EVENT_TIMER,       /* the deadline has come; harmless when early */
+        ELECTION_EVENT_READVERTISE, /* a master's next advert, now */
         ELECTION_EVENT_BAR,         /* u.bar.reason: we may not take part (the link reasons, disabled) or not be master (health, sync) */
         ELECTION_EVENT_UNBAR,       /* u.bar.reason no longer holds */
         ELECTION_EVENT_DEMOTION,    /* u.demotion: the counter's new value */
@@ -134,9 +135,21 @@ typedef struct Election {
         unsigned n_ties;              /* equal adverts answered since we became master */
 } Election;
 
+/* What a later process needs to go on where this one stops: its role, and the instants that role is judged by. */
+typedef struct ElectionMemory {
+        ElectionState state;
+        ElectionReason reason, down_reason;
+        uint64_t eligible_usec, preempt_usec, master_down_usec; /* backup */
+        uint64_t attempted_usec, sent_usec;                     /* master */
+} ElectionMemory;
+
 /* barred from the start by ELECTION_REASON_INTERFACE_MISSING: the caller lifts it when the link is known to be usable.
  * seed: anything random; the same seed and events give the same results. */
 void election_init(Election *e, const ElectionConfig *config, uint64_t seed);
+void election_remember(const Election *e, ElectionMemory *ret);
+/* Instead of the first steps: the role another process had, and no bar. A silence that began then counts on, so that the first step finds out
+ * whether a master is one still. Bars follow as events. */
+void election_resume(Election *e, const ElectionMemory *memory);
 /* Advances the election. now_usec: CLOCK_BOOTTIME µs; a step back is read as no step. */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret);
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */

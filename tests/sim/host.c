@@ -223,7 +223,7 @@ void host_stop(Host *h) {
                 return;
         sim_trace(h->sim, h, "is stopped");
         check_call_begin(h);
-        instance_stop(h->instance, ELECTION_REASON_SHUTDOWN, clock_of(h));
+        instance_stop(h->instance, ELECTION_REASON_SHUTDOWN, false, clock_of(h));
         check_call_end(h);
         if (h->state == ELECTION_STATE_MASTER)
                 sim_fail(h->sim, h, "is master after it was stopped");

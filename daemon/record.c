@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "record.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "util/cleanup.h"
+#include "util/log.h"
+
+/* NAME.held in the runtime directory: the interface on the first line, an address with its prefix length on each other. It says what may be held,
+ * not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing. Whoever cleans up looks at the kernel,
+ * and leaves alone what somebody configured for ever. */
+
+#define SUFFIX ".held"
+
+static char *path_of(const char *runtime_dir, const char *name) {
+        return g_strdup_printf("%s/%s" SUFFIX, runtime_dir, name);
+}
+
+int record_write(const char *runtime_dir, const InstanceConfig *config) {
+        g_autofree char *path = path_of(runtime_dir, config->name);
+        g_autoptr(GString) text = g_string_new(config->interface);
+        g_autoptr(GError) error = NULL;
+
+        g_string_append_c(text, '\n');
+        for (size_t k = 0; k < config->n_addresses; k++) {
+                char prefix[IP_PREFIX_TEXT_BYTES];
+
+                g_string_append_printf(text, "%s\n", ip_prefix_format(&config->addresses[k], prefix));
+        }
+        if (g_file_set_contents_full(path, text->str, (gssize) text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+                return 0;
+        return error->domain == G_FILE_ERROR && error->code == G_FILE_ERROR_NOENT ? -ENOENT : -EIO;
+}
+
+void record_remove(const char *runtime_dir, const char *name) {
+        g_autofree char *path = path_of(runtime_dir, name);
+
+        (void) g_unlink(path);
+}
+
+/* Ours, for all that the kernel knows: marked as ours, or with a lifetime, which no configuration has. */
+static bool is_ours(const LinkAddress *a) {
+        return a->protocol == ADDRESS_PROTOCOL || !a->permanent;
+}
+
+static bool drop(const Link *link, AddressSocket *addresses, const char *name, const char *text, const IpPrefix *prefix) {
+        const LinkAddress *a = link_find_address(link, prefix);
+        g_autoptr(Address) address = NULL;
+        int r;
+
+        if (!a || !is_ours(a))
+                return false;
+        r = address_new(&address, addresses, link->ifindex, prefix, 0);
+        if (r >= 0)
+                r = address_drop(address);
+        if (r < 0)
+                log_warning_errno(r, "%s: %s, left on %s by a vipd that is gone, could not be dropped: %m", name, text, link->name);
+        else
+                log_notice("%s: dropped %s, left on %s by a vipd that is gone", name, text, link->name);
+        return r >= 0;
+}
+
+unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata) {
+        g_autoptr(GDir) dir = g_dir_open(runtime_dir, 0, NULL);
+        const char *file;
+        unsigned n = 0;
+
+        while (dir && (file = g_dir_read_name(dir))) {
+                g_autofree char *path = g_build_filename(runtime_dir, file, NULL), *text = NULL,
+                                *name = g_strndup(file, strlen(file) - MIN(strlen(file), strlen(SUFFIX)));
+                g_auto(GStrv) lines = NULL;
+                const Link *link;
+
+                if (!g_str_has_suffix(file, SUFFIX) || !g_file_get_contents(path, &text, NULL, NULL))
+                        continue;
+                lines = g_strsplit(text, "\n", 0);
+                link = lines[0] ? link_table_find(links, lines[0]) : NULL;
+                for (size_t k = 1; link && lines[k]; k++) {
+                        IpPrefix prefix;
+
+                        if (ip_prefix_parse(lines[k], &prefix) >= 0 && !(keep && keep(userdata, name, lines[0], &prefix)))
+                                n += drop(link, addresses, name, lines[k], &prefix);
+                }
+                (void) g_unlink(path);
+        }
+        return n;
+}
+
+static void ignore_change(void *userdata, const Link *link, unsigned changes) {
+}
+
+int record_clean_up(const char *runtime_dir) {
+        g_autoptr(AddressSocket) addresses = NULL;
+        g_autoptr(LinkTable) links = NULL;
+        g_autoptr(sd_event) event = NULL;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r >= 0)
+                r = address_socket_new(&addresses);
+        if (r >= 0)
+                r = link_table_new(&links, event, ignore_change, NULL);
+        if (r < 0)
+                return r;
+        (void) record_sweep(runtime_dir, links, addresses, NULL, NULL);
+        return 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* Notes in the runtime directory which addresses an instance may hold, written before it can, so that those of a dead process can be dropped. */
+#include <glib.h>
+#include <net/if.h>
+
+#include "config.h"
+#include "io/address.h"
+#include "io/link.h"
+
+int record_write(const char *runtime_dir, const InstanceConfig *config); /* NAME.held; 0 or -errno */
+void record_remove(const char *runtime_dir, const char *name);
+
+/* Does this process go on holding the address? */
+typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interface, const IpPrefix *prefix);
+/* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), and forgets the records.
+ * Returns how many were dropped. */
+unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata);
+/* vipd --cleanup: all of it without a daemon. 0 or -errno. */
+int record_clean_up(const char *runtime_dir);
