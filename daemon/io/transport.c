@@ -15,6 +15,7 @@
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/ratelimit.h"
+#include "util/time-util.h"
 
 /* Sockets. A port is one interface and family: a packet socket that hears every advert there, whoever it is addressed to, and sends whole
  * frames; and beside it a raw socket that never receives, which holds the multicast memberships, sends unicast adverts by the kernel's
@@ -55,7 +56,7 @@ struct TransportPort {
         Receiver receivers[N_VHIDS];
         Group groups[N_GROUPS];
         uint64_t rejected[N_CARP_VERDICTS];
-        RateLimit log_limit;
+        RateLimit foreign_limit, refused_limit;
 };
 
 #define DROP 0
@@ -122,19 +123,20 @@ Transport *transport_free(Transport *t) {
 static void log_rejected(TransportPort *p, const IpAddress *source, CarpVerdict verdict, uint64_t now_usec) {
         bool foreign = verdict == CARP_VERDICT_VHID || verdict == CARP_VERDICT_LENGTH ||
                        verdict == CARP_VERDICT_VERSION || verdict == CARP_VERDICT_TYPE;
-        char text[IP_ADDRESS_TEXT_BYTES], name[IF_NAMESIZE] = "?";
+        char text[IP_ADDRESS_TEXT_BYTES], more[RATELIMIT_TEXT_BYTES], name[IF_NAMESIZE] = "?";
         uint64_t n_suppressed;
 
-        if (!ratelimit_pass(&p->log_limit, now_usec, &n_suppressed))
+        /* each with its own limit, or a busy neighbour would use up the lines about a forger */
+        if (!ratelimit_pass(foreign ? &p->foreign_limit : &p->refused_limit, now_usec, &n_suppressed))
                 return;
         (void) if_indextoname((unsigned) p->ifindex, name);
         log_full(foreign ? LOG_DEBUG : LOG_WARNING,
                  0,
-                 "%s: refused an advert from %s: %s (%" G_GUINT64_FORMAT " more not told)",
+                 "%s: refused an advert from %s: %s%s",
                  name,
                  source->family == AF_UNSPEC ? "an unreadable address" : ip_address_format(source, text),
                  carp_verdict_to_string(verdict),
-                 n_suppressed);
+                 ratelimit_format(n_suppressed, more));
 }
 
 static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t now_usec) {
@@ -244,7 +246,7 @@ static int open_port(Transport *t, int ifindex, int family, TransportPort **ret)
         p->ifindex = ifindex;
         p->family = family;
         p->packet_fd = p->raw_fd = -1;
-        p->log_limit = (RateLimit) { .interval_usec = 10 * UINT64_C(1000000), .burst = 3 };
+        p->foreign_limit = p->refused_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         r = open_packet(p);
         if (r >= 0)
                 r = open_raw(p);

@@ -3,6 +3,9 @@
  * that a flood costs a bounded number of lines. Knows no clock and no log; the caller passes the time and prints. */
 #include "util/ratelimit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /**
  * ratelimit_pass() - may one more line be written now?
  * @limit: interval_usec and burst set by the caller, the rest zero at first
@@ -25,4 +28,15 @@ bool ratelimit_pass(RateLimit *limit, uint64_t now_usec, uint64_t *ret_suppresse
         *ret_suppressed = limit->n_suppressed;
         limit->n_suppressed = 0;
         return true;
+}
+
+/**
+ * ratelimit_format() - how a line tells of those before it that were not written
+ * @n_suppressed: as ratelimit_pass() gave it; 0 makes it empty
+ */
+const char *ratelimit_format(uint64_t n_suppressed, char buffer[RATELIMIT_TEXT_BYTES]) {
+        buffer[0] = '\0';
+        if (n_suppressed > 0)
+                (void) snprintf(buffer, RATELIMIT_TEXT_BYTES, " (%" PRIu64 " more not told)", n_suppressed);
+        return buffer;
 }

@@ -14,3 +14,7 @@ typedef struct RateLimit {
 
 /* True: go ahead; *ret_suppressed is how many were refused since the last time it was true. */
 bool ratelimit_pass(RateLimit *limit, uint64_t now_usec, uint64_t *ret_suppressed);
+
+/* What a line ends with: "", or " (12 more not told)"; returns the buffer. */
+#define RATELIMIT_TEXT_BYTES 48
+const char *ratelimit_format(uint64_t n_suppressed, char buffer[RATELIMIT_TEXT_BYTES]);

@@ -137,6 +137,22 @@ def test_flood_leaves_backup_alone(lab):
     hold(lambda: a.state() == "master" and b.state() == "backup", "nothing changed", 4)
 
 
+def test_foreign_packets_do_not_hide_a_forger(lab):
+    """VRRP on the same segment is nobody's concern, a wrong digest is: the one must not use up the lines about the other."""
+    (n1,) = lab.nodes(1)
+    a, bus = master_on_bus(n1, advskew=100)
+    sock = lab.injector(n1)
+    foreign = carp.frame("02:00:00:00:00:02", "192.0.2.2", carp.payload(KEY, 7, (VIP,), 1, 0, first=0x31))
+    for _ in range(20):
+        sock.send(foreign)
+    wait(lambda: rejected(statistics(bus))["version"] == 20, "counted", 2)
+    for _ in range(20):
+        sock.send(carp.frame("02:00:00:00:00:02", "192.0.2.2", carp.payload("wrong", 7, (VIP,), 1, 0)))
+    wait(lambda: rejected(statistics(bus))["hmac"] == 20, "counted", 2)
+    a.wait_line(r"refused an advert from 192\.0\.2\.2: hmac", timeout=2)
+    check(1 <= len(a.grep("refused an advert")) <= 3 and not a.grep("version"), a.text())
+
+
 def record(lab, host, n):
     """n of the host's adverts as they were on the wire, as another host hears them."""
     sock = host.packet_socket()

@@ -162,6 +162,13 @@ static void test_ratelimit_bounds_and_counts(void) {
         g_assert_cmpuint(n, ==, 0);
 }
 
+static void test_what_was_not_told_is_told_with_the_next_line(void) {
+        char text[RATELIMIT_TEXT_BYTES];
+        g_assert_cmpstr(ratelimit_format(0, text), ==, "");
+        g_assert_cmpstr(ratelimit_format(12, text), ==, " (12 more not told)");
+        g_assert_cmpstr(ratelimit_format(UINT64_MAX, text), ==, " (18446744073709551615 more not told)");
+}
+
 /* A /run and a /dev of our own, with the sockets of journald and syslogd in them. */
 static int bind_socket(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -262,6 +269,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/log/nothing-after-close-or-to-none", test_nothing_is_written_after_close_or_to_none);
         g_test_add_func("/log/level-names", test_level_names);
         g_test_add_func("/ratelimit/bounds-and-counts", test_ratelimit_bounds_and_counts);
+        g_test_add_func("/ratelimit/what-was-not-told-is-told-with-the-next-line", test_what_was_not_told_is_told_with_the_next_line);
         /* these two leave the mount namespace, so they are last */
         g_test_add_func("/log/journal-gets-fields-and-never-blocks", test_journal_gets_fields_and_never_blocks);
         g_test_add_func("/log/syslog-gets-facility-and-level", test_syslog_gets_facility_and_level);
