@@ -122,6 +122,11 @@ static void arm(Instance *i) {
         i->ops->arm(i->ops_userdata, deadline(i));
 }
 
+static void notice(Instance *i, InstanceNotice what, int error) {
+        if (i->observer.noticed)
+                i->observer.noticed(i->observer.userdata, i, what, error);
+}
+
 static int hold(Instance *i, uint64_t now_usec) {
         uint64_t lease_usec = instance_config_lease_sec(i->config) * USEC_PER_SEC;
         int r = i->ops->hold(i->ops_userdata);
@@ -129,8 +134,10 @@ static int hold(Instance *i, uint64_t now_usec) {
         /* Adverts renew the lease, see instance_on_timer(); this is for those that come too slowly. As late as is safe: a lease
          * renewed between two adverts ends that much later than the peers' patience, should we freeze now. */
         i->renew_usec = lease_usec > 0 ? now_usec + lease_usec - RENEW_MARGIN_USEC : UINT64_MAX;
-        if (r < 0)
+        if (r < 0) {
                 i->statistics.hold_errors++;
+                notice(i, INSTANCE_NOTICE_ADDRESS_NOT_HELD, r);
+        }
         return r;
 }
 
@@ -165,9 +172,10 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
         i->next.advskew = advskew;
         carp_encode(&i->next, payload);
         r = i->ops->send(i->ops_userdata, payload);
-        if (r < 0)
+        if (r < 0) {
                 i->statistics.send_errors++;
-        else if (leaving)
+                notice(i, INSTANCE_NOTICE_SEND_FAILED, r);
+        } else if (leaving)
                 i->statistics.bow_outs_sent++;
         else
                 i->statistics.adverts_sent++;
@@ -532,6 +540,7 @@ void instance_on_address_missing(Instance *i, uint64_t now_usec) {
         }
         i->statistics.addresses_restored++;
         announce_burst(i, now_usec);
+        notice(i, INSTANCE_NOTICE_ADDRESS_RESTORED, 0);
         arm(i);
 }
 

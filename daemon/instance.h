@@ -41,9 +41,19 @@ typedef struct InstanceTransition {
         ElectionReason reason;
 } InstanceTransition;
 
+/* What went wrong without being a change of any property; somebody should hear of it. */
+typedef enum InstanceNotice {
+        INSTANCE_NOTICE_ADDRESS_RESTORED, /* somebody else removed an address of ours; it is back */
+        INSTANCE_NOTICE_ADDRESS_NOT_HELD, /* the kernel refused an address */
+        INSTANCE_NOTICE_SEND_FAILED,      /* an advert could not be sent */
+} InstanceNotice;
+#define N_INSTANCE_NOTICES 3
+
 typedef struct InstanceObserver {
         /* changes: mask of InstanceChange. transition: the role change, or NULL. Called after the effects. */
         void (*changed)(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition);
+        /* error: negative errno, or 0. Called between the effects, so it may do no more than note it. NULL: nobody listens. */
+        void (*noticed)(void *userdata, Instance *i, InstanceNotice notice, int error);
         void *userdata;
 } InstanceObserver;
 

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "instance-log.h"
 #include "instance-ops.h"
 #include "persist.h"
 #include "record.h"
@@ -19,6 +20,7 @@ typedef struct Slot {
         Manager *manager;
         Instance *instance;
         InstanceIo *io;
+        InstanceLog log;
 } Slot;
 
 struct Manager {
@@ -97,47 +99,24 @@ void manager_observe(Manager *m, const ManagerObserver *observer) {
         g_array_append_val(m->observers, *observer);
 }
 
-static void log_transition(const Instance *i, const InstanceTransition *t) {
-        const InstanceConfig *c = instance_config(i);
-        g_autofree char *vhid = g_strdup_printf("%u", c->carp.vhid);
-        char master[IP_ADDRESS_TEXT_BYTES];
-        LogField fields[] = {
-                { "VIPD_INSTANCE", c->name },
-                { "VIPD_INTERFACE", c->interface },
-                { "VIPD_VHID", vhid },
-                { "VIPD_STATE", election_state_to_string(t->to) },
-                { "VIPD_PREVIOUS_STATE", election_state_to_string(t->from) },
-                { "VIPD_REASON", election_reason_to_string(t->reason) },
-                { "VIPD_PEER", ip_address_format(instance_master(i), master) },
-                { NULL, NULL },
-        };
-        bool stalled = t->reason == ELECTION_REASON_STALLED;
-
-        log_write(stalled ? LOG_WARNING : LOG_NOTICE,
-                  MESSAGE_ID_STATE_CHANGE_STR,
-                  fields,
-                  0,
-                  __FILE__,
-                  __LINE__,
-                  __func__,
-                  "%s: %s -> %s (%s)",
-                  c->name,
-                  election_state_to_string(t->from),
-                  election_state_to_string(t->to),
-                  election_reason_to_string(t->reason));
-}
-
 static void on_instance_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
-        Manager *m = userdata;
+        Slot *s = userdata;
+        Manager *m = s->manager;
 
         if (transition)
-                log_transition(i, transition);
+                instance_log_transition(&s->log, i, transition, now(m));
         for (guint k = 0; k < m->observers->len; k++) {
                 ManagerObserver *o = &g_array_index(m->observers, ManagerObserver, k);
 
                 if (o->instance_changed)
                         o->instance_changed(o->userdata, i, changes, transition);
         }
+}
+
+static void on_instance_noticed(void *userdata, Instance *i, InstanceNotice notice, int error) {
+        Slot *s = userdata;
+
+        instance_log_notice(&s->log, i, notice, error, now(s->manager));
 }
 
 static void tell_added(Manager *m, Instance *i) {
@@ -240,13 +219,14 @@ static gint compare_slots(gconstpointer a, gconstpointer b) {
 static int add_instance(Manager *m, InstanceConfig *config) {
         g_autoptr(InstanceConfig) c = config;
         g_autoptr(Slot) s = g_new0(Slot, 1);
-        InstanceObserver observer = { .changed = on_instance_changed, .userdata = m };
+        InstanceObserver observer = { .changed = on_instance_changed, .noticed = on_instance_noticed, .userdata = s };
         const HandoverEntry *handover = find_handover(m, c);
         bool enabled;
         Instance *i;
         int r;
 
         s->manager = m;
+        instance_log_init(&s->log);
         r = instance_io_new(&s->io, m->event, m->transport, m->addresses);
         if (r < 0)
                 return r;
@@ -413,6 +393,8 @@ int manager_reload(Manager *m) {
         g_autoptr(ConfigSet) set = m->load(m->load_userdata);
 
         log_set_max_level(set->daemon.log_level);
+        for (guint k = 0; k < m->slots->len; k++)
+                instance_log_reloaded(&((Slot *) g_ptr_array_index(m->slots, k))->log);
         return apply(m, set);
 }
 

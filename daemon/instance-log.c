@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance-log.h"
+
+#include <string.h>
+
+#include "util/log.h"
+#include "util/message-ids.h"
+#include "util/time-util.h"
+
+/* The lines about an instance that an operator may alert on. A peer, or another program on this host, can cause each of them as often as it
+ * likes, so each has a limit, and the line after a gap says how many are missing. Knows an instance's facts, and nothing of who else hears
+ * of them; the manager calls it. */
+
+/* No election in its right mind changes its role so often; two that fight may do it a hundred times a second. */
+#define TRANSITIONS_BURST 100
+#define TRANSITIONS_USEC (10 * USEC_PER_SEC)
+#define NOTICES_BURST 3
+#define NOTICES_USEC (60 * USEC_PER_SEC)
+
+#define N_FIELDS 8
+
+typedef struct Facts {
+        char vhid[4], master[IP_ADDRESS_TEXT_BYTES];
+        LogField fields[N_FIELDS];
+} Facts;
+
+/* What every line carries; previous: NULL unless the role changes. */
+static const LogField *facts(Facts *f, const Instance *i, ElectionState state, const char *previous, ElectionReason reason) {
+        const InstanceConfig *c = instance_config(i);
+        const LogField fields[N_FIELDS] = {
+                { "VIPD_INSTANCE", c->name },
+                { "VIPD_INTERFACE", c->interface },
+                { "VIPD_VHID", f->vhid },
+                { "VIPD_STATE", election_state_to_string(state) },
+                { "VIPD_REASON", election_reason_to_string(reason) },
+                { "VIPD_PEER", ip_address_format(instance_master(i), f->master) },
+                { "VIPD_PREVIOUS_STATE", previous },
+                { NULL, NULL },
+        };
+
+        (void) g_snprintf(f->vhid, sizeof(f->vhid), "%u", c->carp.vhid);
+        memcpy(f->fields, fields, sizeof(fields));
+        return f->fields;
+}
+
+void instance_log_init(InstanceLog *l) {
+        *l = (InstanceLog) { .transitions = { .interval_usec = TRANSITIONS_USEC, .burst = TRANSITIONS_BURST } };
+        for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
+                l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
+}
+
+/**
+ * instance_log_transition() - one line per role change; a second one if the reason needs an explanation
+ */
+void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTransition *t, uint64_t now_usec) {
+        const char *name = instance_config(i)->name, *from = election_state_to_string(t->from);
+        char more[RATELIMIT_TEXT_BYTES];
+        const LogField *fields;
+        uint64_t n_suppressed;
+        Facts f;
+
+        if (!ratelimit_pass(&l->transitions, now_usec, &n_suppressed))
+                return;
+        fields = facts(&f, i, t->to, from, t->reason);
+        log_write(LOG_NOTICE, MESSAGE_ID_STATE_CHANGE_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s -> %s (%s)%s",
+                  name, from, election_state_to_string(t->to), election_reason_to_string(t->reason),
+                  ratelimit_format(n_suppressed, more));
+        if (t->reason == ELECTION_REASON_STALLED)
+                log_write(LOG_WARNING, MESSAGE_ID_STALLED_STR, fields, 0, __FILE__, __LINE__, __func__,
+                          "%s: stood still for a dead interval, suspended, frozen or starved; others may have taken over", name);
+}
+
+/**
+ * instance_log_notice() - a line about what went wrong without a role change
+ * @error: negative errno, or 0
+ */
+void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notice, int error, uint64_t now_usec) {
+        const InstanceConfig *c = instance_config(i);
+        char more[RATELIMIT_TEXT_BYTES];
+        const LogField *fields;
+        uint64_t n_suppressed;
+        Facts f;
+
+        /* once is enough: it is put back each time, and the statistics count */
+        if (notice == INSTANCE_NOTICE_ADDRESS_RESTORED && l->restored_told)
+                return;
+        if (!ratelimit_pass(&l->notices[notice], now_usec, &n_suppressed))
+                return;
+        (void) ratelimit_format(n_suppressed, more);
+        fields = facts(&f, i, instance_state(i), NULL, instance_reason(i));
+        switch (notice) {
+        case INSTANCE_NOTICE_ADDRESS_RESTORED:
+                l->restored_told = true;
+                log_write(LOG_WARNING, MESSAGE_ID_ADDRESS_RESTORED_STR, fields, 0, __FILE__, __LINE__, __func__,
+                          "%s: another program removed an address of ours from %s; it is put back, this time and whenever it happens "
+                          "again, without another word. A network manager may be set to remove what it did not configure",
+                          c->name, c->interface);
+                break;
+        case INSTANCE_NOTICE_ADDRESS_NOT_HELD:
+                log_write(LOG_ERR, MESSAGE_ID_ADDRESS_NOT_HELD_STR, fields, -error, __FILE__, __LINE__, __func__,
+                          "%s: the kernel refused an address on %s: %m%s", c->name, c->interface, more);
+                break;
+        case INSTANCE_NOTICE_SEND_FAILED:
+                log_write(LOG_WARNING, MESSAGE_ID_SEND_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
+                          "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
+                break;
+        }
+}
+
+void instance_log_reloaded(InstanceLog *l) {
+        l->restored_told = false;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What the log says about one instance, with its fields and message IDs, and how often. */
+#include "instance.h"
+#include "util/ratelimit.h"
+
+typedef struct InstanceLog {
+        RateLimit transitions, notices[N_INSTANCE_NOTICES];
+        bool restored_told;
+} InstanceLog;
+
+void instance_log_init(InstanceLog *l);
+void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTransition *t, uint64_t now_usec);
+void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notice, int error, uint64_t now_usec);
+void instance_log_reloaded(InstanceLog *l); /* somebody looked after it: what is said once may be said again */

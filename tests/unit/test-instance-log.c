@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance-log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "util/log.h"
+#include "util/message-ids.h"
+
+/* What is said of a real instance when things happen to it: which event, how often, with which fields. The kernel below it and the log
+ * above it are this test's. */
+
+#define SEC UINT64_C(1000000)
+
+typedef struct Line {
+        int level, error;
+        char *id, *text, *state, *previous, *reason, *instance;
+} Line;
+
+typedef struct Fixture {
+        Instance *instance;
+        InstanceLog log;
+        uint64_t now_usec, deadline_usec;
+        int send_error, hold_error;
+        GPtrArray *lines;
+} Fixture;
+
+static Fixture *current; /* log_write() has no user data */
+
+static const char *field(const LogField *fields, const char *name) {
+        for (const LogField *f = fields; f->name; f++)
+                if (g_str_equal(f->name, name))
+                        return f->value;
+        return NULL;
+}
+
+void log_write(int level, const char *message_id, const LogField *fields, int errno_value, const char *file, int line,
+               const char *function, const char *format, ...) {
+        Line *l = g_new0(Line, 1);
+        va_list ap;
+
+        va_start(ap, format);
+        errno = errno_value;
+        l->text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        l->level = level;
+        l->error = errno_value;
+        l->id = g_strdup(message_id);
+        l->state = g_strdup(field(fields, "VIPD_STATE"));
+        l->previous = g_strdup(field(fields, "VIPD_PREVIOUS_STATE"));
+        l->reason = g_strdup(field(fields, "VIPD_REASON"));
+        l->instance = g_strdup(field(fields, "VIPD_INSTANCE"));
+        g_ptr_array_add(current->lines, l);
+}
+
+static void line_free(void *data) {
+        Line *l = data;
+
+        g_free(l->id);
+        g_free(l->text);
+        g_free(l->state);
+        g_free(l->previous);
+        g_free(l->reason);
+        g_free(l->instance);
+        g_free(l);
+}
+
+static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+        return ((Fixture *) userdata)->send_error;
+}
+
+static int op_hold(void *userdata) {
+        return ((Fixture *) userdata)->hold_error;
+}
+
+static void op_nothing(void *userdata) {
+}
+
+static void op_arm(void *userdata, uint64_t deadline_usec) {
+        ((Fixture *) userdata)->deadline_usec = deadline_usec;
+}
+
+static const InstanceOps ops = {
+        .send = op_send,
+        .hold = op_hold,
+        .release = op_nothing,
+        .announce = op_nothing,
+        .arm = op_arm,
+};
+
+static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
+        Fixture *f = userdata;
+
+        if (transition)
+                instance_log_transition(&f->log, i, transition, f->now_usec);
+}
+
+static void on_noticed(void *userdata, Instance *i, InstanceNotice notice, int error) {
+        Fixture *f = userdata;
+
+        instance_log_notice(&f->log, i, notice, error, f->now_usec);
+}
+
+static void set_up(Fixture *f, gconstpointer data) {
+        const IpAddress source = { .family = AF_INET, .bytes = { 192, 0, 2, 1 } }, none = { .family = AF_UNSPEC };
+        const InstanceObserver observer = { .changed = on_changed, .noticed = on_noticed, .userdata = f };
+        InstanceConfig *c = instance_config_new_default("web");
+
+        current = f;
+        f->lines = g_ptr_array_new_with_free_func(line_free);
+        f->now_usec = 100 * SEC;
+        instance_log_init(&f->log);
+        c->addresses = g_new0(IpPrefix, 1);
+        c->n_addresses = 1;
+        g_assert_cmpint(ip_prefix_parse("192.0.2.10", c->addresses), ==, 0);
+        (void) g_strlcpy(c->interface, "eth0", sizeof(c->interface));
+        c->carp.vhid = 7;
+        c->carp.key[0] = 'k';
+        c->carp.n_key_bytes = 1;
+        f->instance = instance_new(c, &ops, f, &observer, 1, 0);
+        instance_set_link(f->instance, ELECTION_REASON_LINK_UP, &source, &none, f->now_usec);
+}
+
+static void tear_down(Fixture *f, gconstpointer data) {
+        instance_free(f->instance);
+        g_ptr_array_unref(f->lines);
+}
+
+static void timer(Fixture *f) {
+        f->now_usec = f->deadline_usec;
+        instance_on_timer(f->instance, f->now_usec);
+}
+
+static void become_master(Fixture *f) {
+        timer(f);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+        g_ptr_array_set_size(f->lines, 0);
+}
+
+static const Line *line(const Fixture *f, guint k) {
+        g_assert_cmpuint(k, <, f->lines->len);
+        return g_ptr_array_index(f->lines, k);
+}
+
+static guint n_lines(const Fixture *f, const char *id) {
+        guint n = 0;
+
+        for (guint k = 0; k < f->lines->len; k++)
+                n += g_strcmp0(line(f, k)->id, id) == 0;
+        return n;
+}
+
+static void test_a_role_change_is_one_line_with_its_fields(Fixture *f, gconstpointer data) {
+        g_ptr_array_set_size(f->lines, 0);
+        timer(f);
+        g_assert_cmpuint(f->lines->len, ==, 1);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_NOTICE);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_STATE_CHANGE_STR);
+        g_assert_cmpstr(line(f, 0)->text, ==, "web: backup -> master (master-timeout)");
+        g_assert_cmpstr(line(f, 0)->instance, ==, "web");
+        g_assert_cmpstr(line(f, 0)->previous, ==, "backup");
+        g_assert_cmpstr(line(f, 0)->state, ==, "master");
+        g_assert_cmpstr(line(f, 0)->reason, ==, "master-timeout");
+}
+
+static void test_a_stall_is_explained(Fixture *f, gconstpointer data) {
+        become_master(f);
+        f->now_usec += 60 * SEC;
+        instance_on_timer(f->instance, f->now_usec);
+        g_assert_cmpuint(f->lines->len, ==, 2);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_STATE_CHANGE_STR);
+        g_assert_cmpstr(line(f, 1)->id, ==, MESSAGE_ID_STALLED_STR);
+        g_assert_cmpint(line(f, 1)->level, ==, LOG_WARNING);
+        g_assert_cmpstr(line(f, 1)->reason, ==, "stalled");
+}
+
+static void test_a_removed_address_is_told_once_until_a_reload(Fixture *f, gconstpointer data) {
+        become_master(f);
+        for (unsigned k = 0; k < 5; k++)
+                instance_on_address_missing(f->instance, f->now_usec);
+        g_assert_cmpuint(f->lines->len, ==, 1);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_ADDRESS_RESTORED_STR);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_WARNING);
+        instance_log_reloaded(&f->log);
+        for (unsigned k = 0; k < 5; k++)
+                instance_on_address_missing(f->instance, f->now_usec);
+        g_assert_cmpuint(f->lines->len, ==, 2);
+        g_assert_cmpuint(instance_statistics(f->instance)->addresses_restored, ==, 10);
+}
+
+static void test_a_refused_address_is_told_with_the_error(Fixture *f, gconstpointer data) {
+        f->hold_error = -EPERM;
+        g_ptr_array_set_size(f->lines, 0);
+        timer(f);
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_ADDRESS_NOT_HELD_STR), ==, 1);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_ADDRESS_NOT_HELD_STR);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_ERR);
+        g_assert_cmpint(line(f, 0)->error, ==, EPERM);
+        g_assert_nonnull(strstr(line(f, 0)->text, g_strerror(EPERM)));
+}
+
+static void test_a_lease_that_cannot_be_renewed_is_told(Fixture *f, gconstpointer data) {
+        become_master(f);
+        f->hold_error = -ENOBUFS;
+        while (instance_state(f->instance) == ELECTION_STATE_MASTER)
+                timer(f);
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_ADDRESS_NOT_HELD_STR), ==, 1);
+}
+
+static void test_adverts_that_cannot_be_sent_are_told(Fixture *f, gconstpointer data) {
+        become_master(f);
+        f->send_error = -ENOBUFS;
+        while (f->lines->len == 0)
+                timer(f);
+        g_assert_cmpuint(f->lines->len, ==, 1);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_SEND_FAILED_STR);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_WARNING);
+        g_assert_cmpint(line(f, 0)->error, ==, ENOBUFS);
+        while (instance_state(f->instance) == ELECTION_STATE_MASTER)
+                timer(f);
+        g_assert_cmpstr(line(f, f->lines->len - 1)->reason, ==, "send-failed");
+}
+
+static void test_a_flood_of_one_kind_is_bounded_and_counted(Fixture *f, gconstpointer data) {
+        for (unsigned k = 0; k < 1000; k++)
+                instance_log_notice(&f->log, f->instance, INSTANCE_NOTICE_SEND_FAILED, -EIO, f->now_usec + k);
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_SEND_FAILED_STR), ==, 3);
+        /* another kind has its own limit */
+        instance_log_notice(&f->log, f->instance, INSTANCE_NOTICE_ADDRESS_NOT_HELD, -EIO, f->now_usec);
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_ADDRESS_NOT_HELD_STR), ==, 1);
+        instance_log_notice(&f->log, f->instance, INSTANCE_NOTICE_SEND_FAILED, -EIO, f->now_usec + 61 * SEC);
+        g_assert_true(g_str_has_suffix(line(f, f->lines->len - 1)->text, " (997 more not told)"));
+}
+
+static void test_a_fight_over_the_role_is_bounded_and_counted(Fixture *f, gconstpointer data) {
+        const InstanceTransition t = { .from = ELECTION_STATE_MASTER, .to = ELECTION_STATE_BACKUP, .reason = ELECTION_REASON_PREEMPTED };
+
+        g_ptr_array_set_size(f->lines, 0);
+        for (unsigned k = 0; k < 1000; k++)
+                instance_log_transition(&f->log, f->instance, &t, f->now_usec + k);
+        g_assert_cmpuint(f->lines->len, >=, 50);
+        g_assert_cmpuint(f->lines->len, <=, 100);
+        instance_log_transition(&f->log, f->instance, &t, f->now_usec + 11 * SEC);
+        g_assert_true(g_str_has_suffix(line(f, f->lines->len - 1)->text, " more not told)"));
+}
+
+#define ADD(name) g_test_add("/instance-log/" #name, Fixture, NULL, set_up, test_##name, tear_down)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        ADD(a_role_change_is_one_line_with_its_fields);
+        ADD(a_stall_is_explained);
+        ADD(a_removed_address_is_told_once_until_a_reload);
+        ADD(a_refused_address_is_told_with_the_error);
+        ADD(a_lease_that_cannot_be_renewed_is_told);
+        ADD(adverts_that_cannot_be_sent_are_told);
+        ADD(a_flood_of_one_kind_is_bounded_and_counted);
+        ADD(a_fight_over_the_role_is_bounded_and_counted);
+        return g_test_run();
+}
