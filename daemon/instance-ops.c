@@ -10,6 +10,12 @@
 #include "util/cleanup.h"
 #include "util/event-priority.h"
 #include "util/log.h"
+#include "util/ratelimit.h"
+#include "util/time-util.h"
+
+/* Whoever may configure the network may do so in a loop. */
+#define LOG_BURST 3
+#define LOG_INTERVAL_USEC (60 * USEC_PER_SEC)
 
 /* Binds one instance to the kernel: which sockets it sends on, which addresses it holds, which timer wakes it. Turns facts about a link into
  * the one question the instance asks: can this interface be used, and if not, why. Decides nothing about the election. */
@@ -41,6 +47,7 @@ struct InstanceIo {
         bool joined_ipv6;
         HeldAddress *addresses;
         size_t n_addresses;
+        RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
 };
 
 static bool has_family(const InstanceConfig *c, int family) {
@@ -101,6 +108,16 @@ static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
         return sent ? 0 : error ?: -ENOTCONN;
 }
 
+static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        uint64_t now_usec = 0, n_suppressed;
+
+        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+                return false;
+        (void) ratelimit_format(n_suppressed, more);
+        return true;
+}
+
 static int op_hold(void *userdata) {
         InstanceIo *io = userdata;
         int error = 0;
@@ -124,6 +141,7 @@ static int op_hold(void *userdata) {
 
 static void op_release(void *userdata) {
         InstanceIo *io = userdata;
+        char more[RATELIMIT_TEXT_BYTES];
 
         for (size_t k = 0; k < io->n_addresses; k++) {
                 HeldAddress *h = &io->addresses[k];
@@ -132,8 +150,8 @@ static void op_release(void *userdata) {
                 if (h->foreign)
                         continue;
                 r = address_drop(h->address);
-                if (r < 0)
-                        log_warning_errno(r, "%s: an address could not be dropped: %m", io->config->name);
+                if (r < 0 && may_log(io, &io->drop_limit, more))
+                        log_warning_errno(r, "%s: an address could not be dropped: %m%s", io->config->name, more);
                 h->held = h->seen = false;
         }
 }
@@ -187,6 +205,8 @@ int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, Add
         io->event = sd_event_ref(event);
         io->transport = transport;
         io->socket = addresses;
+        io->link_limit = io->foreign_limit = io->drop_limit =
+                (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
         if (r < 0)
                 return r;
@@ -345,6 +365,7 @@ static void choose_source(const InstanceConfig *c, const Link *link, int family,
 /* Whose are the addresses that the kernel shows? Somebody's permanent ones are left alone, whoever is master. Ours, left by a process that
  * is gone, are dropped while we are not. Ours that vanished are missing. */
 static bool look_at_addresses(InstanceIo *io, const Link *link) {
+        char more[RATELIMIT_TEXT_BYTES];
         bool missing = false;
 
         for (size_t k = 0; k < io->n_addresses; k++) {
@@ -354,13 +375,14 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
                 /* what we hold under a lease is never permanent, unless somebody else made it so */
                 h->foreign = a && a->permanent && a->protocol != ADDRESS_PROTOCOL &&
                              (!h->held || instance_config_lease_sec(io->config) > 0);
-                if (h->foreign && !h->told) {
+                if (h->foreign && !h->told && may_log(io, &io->foreign_limit, more)) {
                         char text[IP_PREFIX_TEXT_BYTES];
 
-                        log_warning("%s: %s is configured on %s by somebody else; it is left as it is, also when we are not master",
+                        log_warning("%s: %s is configured on %s by somebody else; it is left as it is, also when we are not master%s",
                                     io->config->name,
                                     ip_prefix_format(address_prefix(h->address), text),
-                                    link->name);
+                                    link->name,
+                                    more);
                 }
                 h->told = h->foreign;
                 if (h->foreign)
@@ -400,13 +422,14 @@ static void gone(InstanceIo *io, uint64_t now_usec) {
  */
 void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec) {
         bool reconfigured = io->config && changes == 0, carrier_back, mac_changed;
+        char more[RATELIMIT_TEXT_BYTES];
         ElectionReason reason;
         int r;
 
         io->config = config;
         if (!link || (changes & LINK_CHANGE_GONE) || !link->ethernet) {
-                if (link && !link->ethernet && !(changes & LINK_CHANGE_GONE))
-                        log_error("%s: %s is not an Ethernet interface; CARP needs one", config->name, link->name);
+                if (link && !link->ethernet && !(changes & LINK_CHANGE_GONE) && may_log(io, &io->link_limit, more))
+                        log_error("%s: %s is not an Ethernet interface; CARP needs one%s", config->name, link->name, more);
                 gone(io, now_usec);
                 return;
         }
@@ -422,7 +445,8 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
                 r = bind_link(io, link);
         }
         if (r < 0) {
-                log_error_errno(r, "%s: %s cannot be used: %m", config->name, link->name);
+                if (may_log(io, &io->link_limit, more))
+                        log_error_errno(r, "%s: %s cannot be used: %m%s", config->name, link->name, more);
                 gone(io, now_usec);
                 return;
         }

@@ -18,10 +18,15 @@
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
+#include "util/ratelimit.h"
 #include "util/time-util.h"
 
 /* A script that runs longer than this while the role has changed again is in the way of the truth. */
 #define SCRIPT_OVERDUE_USEC (30 * USEC_PER_SEC)
+
+/* Peers that fight over the role start scripts as often as these end. */
+#define LOG_BURST 20
+#define LOG_INTERVAL_USEC (10 * USEC_PER_SEC)
 
 /* A script to be run: argv[0] is its path. */
 typedef struct Wish {
@@ -39,6 +44,7 @@ typedef struct Job {
         bool killed;
         AutoFd exec_error_fd; /* the child writes errno here if it cannot execute the script */
         sd_event_source *child, *overdue;
+        RateLimit start_limit, failure_limit; /* lines */
 } Job;
 
 struct Takeover {
@@ -103,8 +109,19 @@ static void job_destroy(gpointer data) {
         (void) job_free(data);
 }
 
-static void G_GNUC_PRINTF(3, 4) job_log_failure(const Job *j, int error, const char *format, ...) {
-        char reason[256];
+static bool job_may_log(const Job *j, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        uint64_t now_usec = 0, n_suppressed;
+        (void) sd_event_now(j->takeover->event, CLOCK_BOOTTIME, &now_usec);
+        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+                return false;
+        (void) ratelimit_format(n_suppressed, more);
+        return true;
+}
+
+static void G_GNUC_PRINTF(3, 4) job_log_failure(Job *j, int error, const char *format, ...) {
+        char reason[256], more[RATELIMIT_TEXT_BYTES];
+        if (!job_may_log(j, &j->failure_limit, more))
+                return;
         va_list ap;
         va_start(ap, format);
         errno = -error;
@@ -117,7 +134,7 @@ static void G_GNUC_PRINTF(3, 4) job_log_failure(const Job *j, int error, const c
                 { NULL, NULL },
         };
         log_write(LOG_WARNING, MESSAGE_ID_SCRIPT_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
-                  "%s: %s script '%s' %s", j->name, wish_word(j->running), j->running->argv[0], reason);
+                  "%s: %s script '%s' %s%s", j->name, wish_word(j->running), j->running->argv[0], reason, more);
 }
 
 /* Between fork and exec. Only what the script shall inherit is left: stdout, stderr, the environment. */
@@ -166,7 +183,7 @@ static void takeover_check_drained(Takeover *t) {
         drained(t->drained_userdata);
 }
 
-static void job_log_exit(const Job *j, const siginfo_t *si) {
+static void job_log_exit(Job *j, const siginfo_t *si) {
         int error = 0;
         if (read(j->exec_error_fd, &error, sizeof(error)) == (ssize_t) sizeof(error))
                 job_log_failure(j, -error, "cannot be executed: %m");
@@ -217,7 +234,9 @@ static int job_run(Job *j, Wish *wish) {
         j->exec_error_fd = fds[0];
         g_auto(AutoFd) error_fd = fds[1];
 
-        log_info("%s: running %s script '%s'", j->name, wish_word(wish), wish->argv[0]);
+        char more[RATELIMIT_TEXT_BYTES];
+        if (job_may_log(j, &j->start_limit, more))
+                log_info("%s: running %s script '%s'%s", j->name, wish_word(wish), wish->argv[0], more);
         j->killed = false;
         j->pid = fork();
         if (j->pid < 0)
@@ -280,6 +299,7 @@ static Job *takeover_job(Takeover *t, const char *name) {
         j->takeover = t;
         j->name = g_strdup(name);
         j->exec_error_fd = -1;
+        j->start_limit = j->failure_limit = (RateLimit){ .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         g_hash_table_insert(t->jobs, j->name, j);
         return j;
 }

@@ -15,6 +15,8 @@
 #include "io/netlink.h"
 #include "util/event-priority.h"
 #include "util/log.h"
+#include "util/ratelimit.h"
+#include "util/time-util.h"
 
 /* The kernel's interfaces and addresses as a table, kept by watching rtnetlink. Reports what changed, message by message, and judges
  * nothing. When the kernel had to drop messages (ENOBUFS) everything is asked again, without waiting, and what differs is reported. */
@@ -39,6 +41,7 @@ struct LinkTable {
         bool silent;  /* the first dump reports nothing */
         bool links_dumped; /* the resync's first half is over */
         bool done;         /* the dump asked for last has ended */
+        RateLimit lost_limit;
         uint8_t buffer[64 << 10] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
@@ -322,16 +325,28 @@ static void continue_resync(LinkTable *t) {
         }
 }
 
+/* Somebody who configures faster than we read can cause this without end. */
+static void log_lost(LinkTable *t, int error, uint64_t now_usec) {
+        char more[RATELIMIT_TEXT_BYTES];
+        uint64_t n_suppressed;
+
+        if (ratelimit_pass(&t->lost_limit, now_usec, &n_suppressed))
+                log_warning_errno(error, "Netlink messages were lost, asking the kernel again: %m%s",
+                                  ratelimit_format(n_suppressed, more));
+}
+
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         LinkTable *t = userdata;
+        uint64_t now_usec = 0;
 
+        (void) sd_event_now(sd_event_source_get_event(s), CLOCK_BOOTTIME, &now_usec);
         for (int k = 0; k < MESSAGES_PER_DISPATCH; k++) {
                 int r = receive(t);
 
                 if (r == 0)
                         break;
                 if (r < 0) {
-                        log_warning_errno(r, "Netlink messages were lost, asking the kernel again: %m");
+                        log_lost(t, r, now_usec);
                         begin_resync(t);
                         break;
                 }
@@ -364,6 +379,7 @@ int link_table_new(LinkTable **ret, sd_event *event, LinkCallback callback, void
         t->entries = g_hash_table_new_full(NULL, NULL, NULL, entry_free);
         t->callback = callback;
         t->userdata = userdata;
+        t->lost_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 1 };
         r = netlink_open(&t->socket);
         if (r < 0)
                 return r;

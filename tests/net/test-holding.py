@@ -107,6 +107,33 @@ def test_put_back_at_once(lab):
     check(a.state() == "master" and len(a.transitions()) == 2, a.text())
 
 
+def test_told_once_that_somebody_removes_it(lab):
+    (n1,) = lab.nodes(1)
+    a = master(n1, VIP_Lease="10s")
+    for _ in range(2):
+        for _ in range(3):
+            at = now()
+            n1.ip("addr", "del", f"{VIP}/32", "dev", "eth0")
+            wait(lambda: lab.observer.holders(VIP) == {1} and len(lab.observer.changes(VIP, at)) == 2, "put back", 2)
+        a.wait_line("another program removed an address", timeout=2)
+        check(len(a.grep("another program removed")) == 1, a.text())
+        a.lines.clear()
+        a.reload()
+        a.wait_line("Reloading")
+
+
+def test_somebodys_loop_costs_few_lines(lab):
+    n1, n2 = lab.nodes(2)
+    master(n1)
+    b = n2.vipd(advbase=0, advskew=64)
+    b.wait_state("backup")
+    verbs = f"address add {VIP}/32 dev eth0\naddress del {VIP}/32 dev eth0\n"
+    n2.run("ip", "-batch", "-", input=verbs * 200)
+    b.signal(signal.SIGUSR1)
+    b.wait_line("web: backup on")
+    check(1 <= len(b.grep("by somebody else")) <= 3, b.text())
+
+
 def test_flushed_interface_is_restored(lab):
     """A network manager that flushes and configures the interface anew."""
     (n1,) = lab.nodes(1)

@@ -263,6 +263,16 @@ static void test_failures_are_told(Fixture *f, gconstpointer data) {
                         "No such file or directory\n");
 }
 
+static void test_failures_in_a_row_are_bounded_and_counted(Fixture *f, gconstpointer data) {
+        unsigned n_lines = 0;
+        write_script(f, "exit 3");
+        for (unsigned i = 0; i < 30; i++) {
+                g_autofree char *text = log_of_script(f, f->script);
+                n_lines += text[0] != '\0';
+        }
+        g_assert_cmpuint(n_lines, ==, 20);
+}
+
 static void test_nothing_of_ours_is_inherited(Fixture *f, gconstpointer data) {
         /* not close-on-exec, as if whoever started us had left it open; out of the way of the shell's own */
         g_auto(AutoFd) leak = fcntl(STDERR_FILENO, F_DUPFD, 30);
@@ -325,6 +335,7 @@ int main(int argc, char **argv) {
         add("a-wish-that-is-being-fulfilled-is-dropped", test_a_wish_that_is_being_fulfilled_is_dropped);
         add("last-wish-outlives-its-instance", test_last_wish_outlives_its_instance);
         add("failures-are-told", test_failures_are_told);
+        add("failures-in-a-row-are-bounded-and-counted", test_failures_in_a_row_are_bounded_and_counted);
         add("nothing-of-ours-is-inherited", test_nothing_of_ours_is_inherited);
         add("drain-does-not-wait-for-ever", test_drain_does_not_wait_for_ever);
         if (g_test_slow()) /* half a minute: with -m slow */
