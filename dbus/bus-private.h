@@ -6,6 +6,7 @@
 #include "dbus/bus.h"
 #include "dbus/polkit.h"
 #include "dbus/systemd1.h"
+#include "util/ratelimit.h"
 
 struct Bus {
         sd_event *event;
@@ -19,6 +20,7 @@ struct Bus {
         GPtrArray *objects; /* BusObject */
         GPtrArray *signals; /* sd_bus_message, StateChanged in order */
         bool instances_changed;
+        RateLimit lost_limit, refused_limit; /* lines */
 };
 
 /* One instance's face. */

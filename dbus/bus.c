@@ -113,10 +113,23 @@ static void retry_later(Bus *b) {
         b->retry_usec = usec_min(2 * b->retry_usec, RETRY_USEC_MAX);
 }
 
+/* A bus that comes and goes all the time is told of now and then. */
+static bool may_log(Bus *b, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        uint64_t now_usec = 0, n_suppressed;
+
+        (void) sd_event_now(b->event, CLOCK_BOOTTIME, &now_usec);
+        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+                return false;
+        (void) ratelimit_format(n_suppressed, more);
+        return true;
+}
+
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        char more[RATELIMIT_TEXT_BYTES];
         Bus *b = userdata;
 
-        log_warning("The bus is gone; elections go on, and the interface comes back with it");
+        if (may_log(b, &b->lost_limit, more))
+                log_warning("The bus is gone; elections go on, and the interface comes back with it%s", more);
         systemd1_disconnected(b->systemd);
         retry_later(b);
         return 0;
@@ -131,6 +144,7 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 
 static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
+        char more[RATELIMIT_TEXT_BYTES];
         Bus *b = userdata;
 
         if (!e) {
@@ -138,7 +152,8 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 log_debug("On the bus as " VIPD_BUS_NAME);
                 return 0;
         }
-        log_error("The bus refuses the name " VIPD_BUS_NAME ": %s", e->message);
+        if (may_log(b, &b->refused_limit, more))
+                log_error("The bus refuses the name " VIPD_BUS_NAME ": %s%s", e->message, more);
         retry_later(b);
         return 0;
 }
@@ -222,6 +237,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
                                                              : address);
         b->retry_usec = RETRY_USEC;
         b->systemd = systemd1_new();
+        b->lost_limit = b->refused_limit = (RateLimit) { .interval_usec = 60 * USEC_PER_SEC, .burst = 5 };
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);
         r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);
