@@ -70,9 +70,9 @@ static uint64_t unit_usec(const char *unit, size_t n) {
                 { "d", 86400 * UINT64_C(1000000) },
                 { "day", 86400 * UINT64_C(1000000) },
                 { "days", 86400 * UINT64_C(1000000) },
-                { "w", 7 * 86400 * UINT64_C(1000000) },
-                { "week", 7 * 86400 * UINT64_C(1000000) },
-                { "weeks", 7 * 86400 * UINT64_C(1000000) },
+                { "w", 604800 * UINT64_C(1000000) },
+                { "week", 604800 * UINT64_C(1000000) },
+                { "weeks", 604800 * UINT64_C(1000000) },
         };
 
         for (size_t k = 0; k < G_N_ELEMENTS(units); k++)

@@ -280,7 +280,8 @@ static void begin_resync(LinkTable *t) {
                 Entry *e = value;
 
                 e->stale = true;
-                g_clear_pointer(&e->fresh, g_array_unref);
+                if (e->fresh)
+                        g_array_unref(e->fresh);
                 e->fresh = g_array_new(false, false, sizeof(LinkAddress));
         }
         t->dumping = true;
@@ -298,7 +299,7 @@ static void sweep_addresses(LinkTable *t, Entry *e) {
                         g_array_remove_index(e->link.addresses, k - 1);
                         changed = true;
                 }
-        g_clear_pointer(&e->fresh, g_array_unref);
+        g_array_unref(g_steal_pointer(&e->fresh));
         report(t, &e->link, changed ? LINK_CHANGE_ADDRESSES : 0);
 }
 

@@ -199,8 +199,7 @@ static int open_packet(TransportPort *p) {
         (void) setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one));
         if (bind(fd, (struct sockaddr *) &here, sizeof(here)) < 0)
                 return -errno;
-        p->packet_fd = fd;
-        fd = -1;
+        p->packet_fd = g_steal_fd(&fd);
         return 0;
 }
 
@@ -225,8 +224,7 @@ static int open_raw(TransportPort *p) {
                         return -errno;
         } else if (setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl)) < 0)
                 return -errno;
-        p->raw_fd = fd;
-        fd = -1;
+        p->raw_fd = g_steal_fd(&fd);
         return 0;
 }
 
@@ -359,7 +357,7 @@ int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_b
         struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = p->ifindex, .sll_halen = MAC_BYTES };
 
         /* the EtherType is in network order where it stands */
-        memcpy(&to.sll_protocol, frame + 2 * MAC_BYTES, sizeof(to.sll_protocol));
+        memcpy(&to.sll_protocol, frame + ETHERTYPE_OFFSET, sizeof(to.sll_protocol));
         memcpy(to.sll_addr, frame, MAC_BYTES);
         for (int k = 0; k < 2; k++) {
                 if (sendto(p->packet_fd, frame, n_bytes, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof(to)) >= 0)

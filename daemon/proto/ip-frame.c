@@ -76,7 +76,7 @@ size_t ip_frame_build(const IpFrame *f, const uint8_t payload[CARP_PAYLOAD_BYTES
 
         memcpy(ret_frame, f->destination_mac, MAC_BYTES);
         memcpy(ret_frame + MAC_BYTES, f->source_mac, MAC_BYTES);
-        put_be16(ret_frame + 2 * MAC_BYTES, ipv4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+        put_be16(ret_frame + ETHERTYPE_OFFSET, ipv4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
         n = ipv4 ? build_ipv4(f, ip) : build_ipv6(f, ip);
         memcpy(ip + n, payload, CARP_PAYLOAD_BYTES);
         return ETHERNET_HEADER_BYTES + n + CARP_PAYLOAD_BYTES;
@@ -133,7 +133,7 @@ CarpVerdict ip_frame_parse(const uint8_t *frame, size_t n_bytes, IpFrame *ret_fr
                 return CARP_VERDICT_IP_HEADER;
         memcpy(ret_frame->destination_mac, frame, MAC_BYTES);
         memcpy(ret_frame->source_mac, frame + MAC_BYTES, MAC_BYTES);
-        switch (get_be16(frame + 2 * MAC_BYTES)) {
+        switch (get_be16(frame + ETHERTYPE_OFFSET)) {
         case ETHERTYPE_IPV4:
                 return parse_ipv4(ip, n_bytes - ETHERNET_HEADER_BYTES, ret_frame, ret_advert);
         case ETHERTYPE_IPV6:
