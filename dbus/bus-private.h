@@ -19,7 +19,7 @@ struct Bus {
         uint64_t retry_usec;
         GPtrArray *objects; /* BusObject */
         GPtrArray *signals; /* sd_bus_message, StateChanged in order */
-        bool instances_changed;
+        char *instances; /* as told last, see join_paths(); NULL: nobody has read us on this connection */
         RateLimit lost_limit, refused_limit; /* lines */
 };
 
@@ -29,6 +29,7 @@ typedef struct BusObject {
         Instance *instance;
         char *path;
         unsigned changes; /* not told yet */
+        GPtrArray *told;  /* GBytes, each property as told last; NULL: nobody has read us on this connection */
 } BusObject;
 
 extern const sd_bus_vtable manager_vtable[];  /* userdata: Bus */
@@ -36,4 +37,8 @@ extern const sd_bus_vtable instance_vtable[]; /* userdata: BusObject */
 
 BusObject *bus_find_object(const Bus *b, const char *path_or_name); /* NULL */
 int bus_append_paths(const Bus *b, sd_bus_message *reply);          /* ao */
-int instance_bus_emit(BusObject *o);                                /* one PropertiesChanged for o->changes */
+void bus_flush(Bus *b);                                             /* tells now what the end of the pass would */
+
+void instance_bus_remember(BusObject *o); /* what it is now is known */
+void instance_bus_forget(BusObject *o);
+void instance_bus_emit(BusObject *o); /* one PropertiesChanged for what differs from what was told last */

@@ -43,6 +43,7 @@ int bus_append_paths(const Bus *b, sd_bus_message *reply) {
 static void object_free(void *data) {
         BusObject *o = data;
 
+        instance_bus_forget(o);
         g_free(o->path);
         g_free(o);
 }
@@ -58,23 +59,52 @@ static bool connected(const Bus *b) {
                n_queued < QUEUED_MAX;
 }
 
-static int on_flush(sd_event_source *s, void *userdata) {
-        Bus *b = userdata;
+/* Instances as one text, to compare: no path has a space. */
+static char *join_paths(const Bus *b) {
+        GString *text = g_string_new(NULL);
 
-        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
-        for (guint k = 0; k < b->objects->len; k++) {
-                BusObject *o = g_ptr_array_index(b->objects, k);
+        for (guint k = 0; k < b->objects->len; k++)
+                g_string_append_printf(text, "%s ", ((BusObject *) g_ptr_array_index(b->objects, k))->path);
+        return g_string_free(text, false);
+}
 
-                if (connected(b))
-                        (void) instance_bus_emit(o);
-                o->changes = 0;
-        }
+static void emit_instances(Bus *b) {
+        g_autofree char *now = join_paths(b);
+
+        if (!b->instances || g_str_equal(b->instances, now))
+                return;
+        (void) sd_bus_emit_properties_changed(b->bus, VIPD_PATH, VIPD_MANAGER_INTERFACE, "Instances", NULL);
+        g_free(b->instances);
+        b->instances = g_steal_pointer(&now);
+}
+
+/* From here on others may know us: changes are told against what we are now. */
+static void remember(Bus *b) {
+        for (guint k = 0; k < b->objects->len; k++)
+                instance_bus_remember(g_ptr_array_index(b->objects, k));
+        g_free(b->instances);
+        b->instances = join_paths(b);
+}
+
+/**
+ * bus_flush() - tell what happened since the last time
+ *
+ * At the end of a pass, and before the reply to a call that did something. What a full queue keeps us from telling of properties is
+ * told the next time.
+ */
+void bus_flush(Bus *b) {
+        (void) sd_event_source_set_enabled(b->flush, SD_EVENT_OFF);
+        for (guint k = 0; connected(b) && k < b->objects->len; k++)
+                instance_bus_emit(g_ptr_array_index(b->objects, k));
         for (guint k = 0; connected(b) && k < b->signals->len; k++)
                 (void) sd_bus_send(b->bus, g_ptr_array_index(b->signals, k), NULL);
         g_ptr_array_set_size(b->signals, 0);
-        if (b->instances_changed && connected(b))
-                (void) sd_bus_emit_properties_changed(b->bus, VIPD_PATH, VIPD_MANAGER_INTERFACE, "Instances", NULL);
-        b->instances_changed = false;
+        if (connected(b))
+                emit_instances(b);
+}
+
+static int on_flush(sd_event_source *s, void *userdata) {
+        bus_flush(userdata);
         return 0;
 }
 
@@ -149,6 +179,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         if (!e) {
                 b->retry_usec = RETRY_USEC;
+                remember(b);
                 log_debug("On the bus as " VIPD_BUS_NAME);
                 return 0;
         }
@@ -186,6 +217,9 @@ static void disconnect(Bus *b) {
         systemd1_disconnected(b->systemd);
         b->polkit = polkit_free(b->polkit);
         g_ptr_array_set_size(b->signals, 0);
+        for (guint k = 0; k < b->objects->len; k++)
+                instance_bus_forget(g_ptr_array_index(b->objects, k));
+        g_clear_pointer(&b->instances, g_free);
         if (b->bus)
                 (void) sd_bus_detach_event(b->bus);
         sd_bus_close(b->bus);
@@ -265,7 +299,7 @@ Bus *bus_free(Bus *b) {
                 return NULL;
         /* what was said in the last pass still goes out, as far as the bus takes it without waiting */
         if (b->flush)
-                (void) on_flush(b->flush, b);
+                bus_flush(b);
         disconnect(b);
         systemd1_free(b->systemd);
         sd_event_source_disable_unref(b->retry);
@@ -299,9 +333,10 @@ void bus_instance_added(Bus *b, Instance *i) {
         free(path);
         g_ptr_array_add(b->objects, o);
         g_ptr_array_sort(b->objects, compare_objects);
-        b->instances_changed = true;
         if (connected(b))
                 (void) sd_bus_emit_object_added(b->bus, o->path);
+        if (b->instances)
+                instance_bus_remember(o);
         schedule_flush(b);
 }
 
@@ -311,11 +346,10 @@ void bus_instance_removed(Bus *b, Instance *i) {
         if (!o)
                 return;
         /* its last change of state goes before it */
-        (void) on_flush(b->flush, b);
+        bus_flush(b);
         if (connected(b))
                 (void) sd_bus_emit_object_removed(b->bus, o->path);
         g_ptr_array_remove(b->objects, o);
-        b->instances_changed = true;
         schedule_flush(b);
 }
 

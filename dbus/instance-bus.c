@@ -6,6 +6,7 @@
 
 #include "dbus/bus-private.h"
 #include "dbus/names.h"
+#include "dbus/value.h"
 
 /* org.vipd1.Instance: translates properties, verbs and statistics. The contract is org.vipd1.Instance.xml. */
 
@@ -15,7 +16,7 @@ typedef struct Property {
         const char *name;
         const char *signature;
         int (*append)(const Instance *i, sd_bus_message *reply);
-        unsigned change; /* the InstanceChange that may alter it; 0: constant */
+        unsigned change; /* the InstanceChanges that may alter it; 0: constant */
 } Property;
 
 static const CarpConfig *carp(const Instance *i) {
@@ -183,22 +184,68 @@ static int property_get(sd_bus *bus, const char *path, const char *interface, co
         return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_PROPERTY, property);
 }
 
+static GBytes *value_now(const BusObject *o, const Property *p) {
+        sd_bus_message *m = NULL;
+        GBytes *bytes = NULL;
+
+        if (sd_bus_message_new_signal(o->bus->bus, &m, o->path, VIPD_INSTANCE_INTERFACE, p->name) >= 0 &&
+            p->append(o->instance, m) >= 0)
+                bytes = value_bytes(m);
+        sd_bus_message_unref(m);
+        return bytes;
+}
+
+static void free_value(void *data) {
+        g_bytes_unref(data);
+}
+
 /**
- * instance_bus_emit() - tell what changed since the last time, in one signal
+ * instance_bus_remember() - from here on others may know the object: changes are told against what it is now
  */
-int instance_bus_emit(BusObject *o) {
+void instance_bus_remember(BusObject *o) {
+        instance_bus_forget(o);
+        o->changes = 0;
+        o->told = g_ptr_array_new_with_free_func(free_value);
+        for (size_t k = 0; k < G_N_ELEMENTS(properties); k++)
+                g_ptr_array_add(o->told, value_now(o, &properties[k]));
+}
+
+/**
+ * instance_bus_forget() - whoever knew the object has lost it with the connection, and reads it anew
+ */
+void instance_bus_forget(BusObject *o) {
+        g_clear_pointer(&o->told, g_ptr_array_unref);
+}
+
+/**
+ * instance_bus_emit() - tell each property whose value is not the one told last, in one signal
+ */
+void instance_bus_emit(BusObject *o) {
         const char *names[G_N_ELEMENTS(properties) + 1];
         size_t n = 0;
 
-        for (size_t k = 0; k < G_N_ELEMENTS(properties); k++)
-                if (properties[k].change & o->changes)
+        for (size_t k = 0; o->told && k < G_N_ELEMENTS(properties); k++) {
+                GBytes *now, *told = g_ptr_array_index(o->told, k);
+
+                if (!(properties[k].change & o->changes))
+                        continue;
+                now = value_now(o, &properties[k]);
+                if (!now || !told || !g_bytes_equal(now, told))
                         names[n++] = properties[k].name;
+                g_bytes_unref(told);
+                g_ptr_array_index(o->told, k) = now;
+        }
         names[n] = NULL;
         o->changes = 0;
-        return n == 0 ? 0 : sd_bus_emit_properties_changed_strv(o->bus->bus, o->path, VIPD_INSTANCE_INTERFACE, (char **) names);
+        if (n > 0)
+                (void) sd_bus_emit_properties_changed_strv(o->bus->bus, o->path, VIPD_INSTANCE_INTERFACE, (char **) names);
 }
 
-static int reply_verb(sd_bus_message *m, const char *name, InstanceVerbResult result, sd_bus_error *error) {
+/* What a verb did is told before its reply: a caller that returns finds its cache right. */
+static int reply_verb(sd_bus_message *m, const BusObject *o, InstanceVerbResult result, sd_bus_error *error) {
+        const char *name = instance_config(o->instance)->name;
+
+        bus_flush(o->bus);
         switch (result) {
         case INSTANCE_VERB_OK:
                 return sd_bus_reply_method_return(m, NULL);
@@ -243,7 +290,7 @@ static int act_demote(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         if (!o || read_hold(m, &hold_usec, error) < 0)
                 return -EINVAL;
-        return reply_verb(m, instance_config(o->instance)->name, manager_demote(b->manager, o->instance, hold_usec), error);
+        return reply_verb(m, o, manager_demote(b->manager, o->instance, hold_usec), error);
 }
 
 static int act_promote(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -252,16 +299,19 @@ static int act_promote(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         if (!o)
                 return -EINVAL;
-        return reply_verb(m, instance_config(o->instance)->name, manager_promote(b->manager, o->instance), error);
+        return reply_verb(m, o, manager_promote(b->manager, o->instance), error);
 }
 
 static int act_enable(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         BusObject *o = look_up(m, b, error);
+        int r;
 
         if (!o)
                 return -EINVAL;
-        if (manager_set_enabled(b->manager, o->instance, g_str_equal(sd_bus_message_get_member(m), "Enable")) < 0)
+        r = manager_set_enabled(b->manager, o->instance, g_str_equal(sd_bus_message_get_member(m), "Enable"));
+        bus_flush(b);
+        if (r < 0)
                 return sd_bus_error_set(error, SD_BUS_ERROR_FAILED,
                                         "Done, but it could not be saved and will not outlive a restart");
         return sd_bus_reply_method_return(m, NULL);

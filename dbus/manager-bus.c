@@ -51,9 +51,11 @@ static int method_get_instance(sd_bus_message *m, void *userdata, sd_bus_error *
 }
 
 static int act_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        const Bus *b = userdata;
+        Bus *b = userdata;
+        int r = manager_reload(b->manager);
 
-        if (manager_reload(b->manager) < 0)
+        bus_flush(b);
+        if (r < 0)
                 return sd_bus_error_set(error, SD_BUS_ERROR_FAILED,
                                         "Not every file is in force: vipd --check, or the log, names the mistakes");
         return sd_bus_reply_method_return(m, NULL);

@@ -72,8 +72,9 @@ def run(*argv):
 def write(path, text, mode=0o644, owner=0):
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
-    os.chmod(path, mode)
-    os.chown(path, owner, owner)
+    if not path.startswith("/proc/"):
+        os.chmod(path, mode)
+        os.chown(path, owner, owner)
 
 
 def append(path, text):
@@ -424,19 +425,104 @@ def test_verbs_that_cannot_be_done_say_why():
         run("ip", "link", "set", "eth0", "up")
 
 
-def test_a_demotion_is_told_once_and_exactly():
+TRANSITION = {"State", "Reason", "StateChangeTimestamp", "StateChangeTimestampMonotonic", "Transitions"}
+
+
+def tells(path, act, *expected):
+    """All that PropertiesChanged tells of path until act() is over: the names, signal by signal; and their last values are those read."""
     with Monitor() as monitor:
-        equal(verb("root", WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "DemoteFor")
-        changed = monitor.changed(WEB)
-        equal(len(changed), 1, f"number of PropertiesChanged in {changed}")
-        interface, values, invalidated = changed[0]
-        equal((interface, invalidated), (INSTANCE, []), "interface, invalidated")
-        equal(sorted(values), sorted(["State", "Reason", "Master", "StateChangeTimestamp", "StateChangeTimestampMonotonic",
-                                      "Transitions"]), "what changed")
-        now = properties(WEB)
-        equal({k: v["data"] for k, v in values.items()}, {k: now[k][1] for k in values}, "told and read")
-        equal([m["payload"]["data"] for m in monitor.signals("StateChanged", WEB)], [["master", "backup", "demoted"]], "StateChanged")
-        equal(monitor.changed(WEB2), [], "what is told of web2")
+        before = told(path)
+        act()
+        now, changed = properties(path), monitor.changed(path)
+        equal([set(c[1]) for c in changed], list(expected), "what is told, signal by signal")
+        equal([(c[0], c[2]) for c in changed], [(INSTANCE, [])] * len(changed), "interface and what is only invalidated")
+        values = {k: v["data"] for c in changed for k, v in c[1].items()}
+        equal(values, {k: now[k][1] for k in values}, "told and read")
+        equal({k for k in before if before[k] != now[k]} - set(values), set(), "what changed and is not told")
+        return [m["payload"]["data"] for m in monitor.signals("StateChanged", path)]
+
+
+def done(path, method, *args):
+    equal(verb("root", path, INSTANCE, method, *args), None, method)
+
+
+def reload():
+    equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload")
+
+
+def enable():
+    done(WEB, "Enable")
+    wait(lambda: state(WEB) == "master", "web is master again")
+
+
+def test_each_transition_tells_exactly_what_changed():
+    equal(tells(WEB2, lambda: done(WEB, "Demote")), [], "StateChanged of another instance")
+    equal(tells(WEB, lambda: done(WEB, "Promote"), TRANSITION | {"Master"}), [["backup", "master", "promoted"]], "StateChanged")
+    equal(tells(WEB, lambda: done(WEB, "Promote")), [], "StateChanged of a master that is promoted")
+    equal(tells(WEB, lambda: done(WEB, "DemoteFor", f"uint64:{HOUR}"), TRANSITION | {"Master"}), [["master", "backup", "demoted"]],
+          "StateChanged")
+    equal(tells(WEB, lambda: done(WEB, "Disable"), TRANSITION | {"Enabled"}), [["backup", "init", "disabled"]], "StateChanged")
+    equal(tells(WEB, lambda: done(WEB, "Disable")), [], "StateChanged of one that is disabled already")
+    equal(tells(WEB, enable, TRANSITION | {"Enabled"}, TRANSITION | {"Master"}),
+          [["init", "backup", "enabled"], ["backup", "master", "master-timeout"]], "StateChanged")
+
+
+def test_a_reason_that_changes_alone_is_told_alone():
+    done(WEB, "Disable")
+    try:
+        def link_down():
+            run("ip", "link", "set", "eth0", "down")
+            wait(lambda: value(WEB, "Reason") == "link-down", "web sees the link down")
+
+        equal(tells(WEB, link_down, {"Reason"}), [], "StateChanged")
+        equal(tells(WEB, lambda: done(WEB, "Enable"), {"Enabled"}), [], "StateChanged")
+        equal(tells(WEB, lambda: done(WEB, "Disable"), {"Enabled", "Reason"}), [], "StateChanged")
+    finally:
+        run("ip", "link", "set", "eth0", "up")
+
+
+def test_a_reload_tells_what_it_changed_and_nothing_else():
+    def rewrite(old, new):
+        with open(f"{CONFIG}/web.vip", encoding="utf-8") as f:
+            text = f.read()
+        write(f"{CONFIG}/web.vip", text.replace(old, new))
+        reload()
+
+    tells(WEB, lambda: rewrite("AdvSkew=10\n", "AdvSkew=11\n"), {"AdvSkew"})
+    tells(WEB, lambda: rewrite("VHID", "Preempt=yes\nVHID"), {"Preempt"})
+    tells(WEB, lambda: rewrite("Address=192.0.2.10\n", "Address=192.0.2.10 192.0.2.13\nDescription=two\n"), {"VIP", "Description"})
+    tells(WEB, lambda: rewrite("AdvSkew=11\n", "AdvSkew=11\n[Announce]\nCount=3\n"))
+    tells(WEB, reload)
+    tells(WEB2, default_files_again)
+
+
+def default_files_again():
+    default_files()
+    reload()
+
+
+def test_what_is_at_the_end_of_a_pass_as_it_was_is_not_told():
+    """The promotion fails at once: its IPv6 address cannot be held on an interface without IPv6."""
+    done(WEB, "DemoteFor", f"uint64:{HOUR}")
+    write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1")
+    try:
+        vip_file("web", 1, "192.0.2.10 2001:db8::10")
+        reload()
+        equal(tells(WEB, lambda: done(WEB, "Promote"), TRANSITION - {"State"}),
+              [["backup", "master", "promoted"], ["master", "backup", "address-lost"]], "StateChanged")
+    finally:
+        write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0")
+
+
+def test_a_verb_is_told_before_its_reply():
+    with Monitor() as monitor:
+        done(WEB, "Demote")
+        monitor.signals("StateChanged", WEB)
+        messages = monitor.messages()
+    call = next(m for m in messages if m.get("member") == "Demote")
+    reply = next(k for k, m in enumerate(messages) if m.get("reply_cookie") == call["cookie"] and m.get("destination") == call["sender"])
+    told_before = [m["member"] for m in messages[:reply] if m["type"] == "signal" and m.get("path") == WEB]
+    equal(told_before, ["PropertiesChanged", "StateChanged"], "what is told of web before the reply")
 
 
 def test_a_frozen_polkit_stops_neither_reads_nor_elections():
@@ -526,6 +612,20 @@ def test_a_reload_adds_and_removes_objects():
         equal(INSTANCE in removed[0]["payload"]["data"][1], True, "the interface there")
         equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances without extra")
         equal(properties(extra), {}, "properties of extra")
+
+
+def test_an_instance_that_is_replaced_is_a_new_object_and_the_list_is_as_it_was():
+    with Monitor() as monitor:
+        vip_file("web2", 4, "192.0.2.11")
+        reload()
+        equal(monitor.changed(ROOT), [], "what is told of the manager")
+        objects = [m for m in monitor.messages() if m.get("member") in ("InterfacesRemoved", "InterfacesAdded")]
+        equal([(m["member"], m["payload"]["data"][0]) for m in objects], [("InterfacesRemoved", WEB2), ("InterfacesAdded", WEB2)],
+              "what is told of objects")
+        equal(objects[1]["payload"]["data"][1][INSTANCE]["VHID"]["data"], 4, "the VHID there")
+        wait(lambda: state(WEB2) == "master", "web2 is master again")
+        equal([m["payload"]["data"][1] for m in monitor.signals("StateChanged", WEB2)], ["init", "master"], "its states")
+        equal(value(WEB2, "VHID"), 4, "the VHID now")
 
 
 def test_a_broken_file_sets_problem_and_keeps_the_instance():
