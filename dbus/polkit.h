@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* May the caller do this? Asked of polkit without waiting; of root's uid alone when there is no polkit. */
+/* May the caller do this? Root may; others are asked of polkit, without waiting. */
 #include <systemd/sd-bus.h>
 
 typedef struct Polkit Polkit;
@@ -11,6 +11,5 @@ typedef int (*PolkitAct)(sd_bus_message *call, void *userdata, sd_bus_error *err
 Polkit *polkit_new(sd_bus *bus);
 Polkit *polkit_free(Polkit *p); /* open questions are dropped, their callers get no reply: their connection is gone */
 
-/* instance: the action's detail, or NULL. Returns 1: the answer comes later. -errno with error set: refused at once. */
 int polkit_authorize(Polkit *p, sd_bus_message *call, const char *action, const char *instance, PolkitAct act, void *userdata,
                      sd_bus_error *error);

@@ -30,6 +30,8 @@ INSTANCE = "org.vipd1.Instance"
 WEB = "/org/vipd1/instance/web"
 WEB2 = "/org/vipd1/instance/web2"
 DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+LIMITS = "org.freedesktop.DBus.Error.LimitsExceeded"
+TIMEOUT = "org.freedesktop.DBus.Error.Timeout"
 INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 HOUR = 3600 * 1000000
 
@@ -110,21 +112,27 @@ def value(path, name):
     return properties(path).get(name, (None, None))[1]
 
 
+def call(user, path, interface, method, *args):
+    """A call that does not allow interaction, on its way: see error_of()."""
+    return subprocess.Popen([*as_user(user), "dbus-send", "--system", "--print-reply", "--reply-timeout=25000", f"--dest={NAME}", path,
+                             f"{interface}.{method}", *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def call_interactive(user, path, method, *args):
+    """As call(), but polkit may ask the user, who has nobody to ask them."""
+    return subprocess.Popen([*as_user(user), "busctl", "--timeout=25", "call", NAME, path, INSTANCE, method, *args],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def error_of(caller):
+    """The name of the error (of an interactive call the text), or None."""
+    _, text = caller.communicate()
+    found = re.search(r"^Error (\S+?):? ", text)
+    return None if caller.returncode == 0 else found.group(1) if found else text
+
+
 def verb(user, path, interface, method, *args):
-    """The name of the error, or None. Does not allow interaction."""
-    r = subprocess.run([*as_user(user), "dbus-send", "--system", "--print-reply", "--reply-timeout=10000", f"--dest={NAME}", path,
-                        f"{interface}.{method}", *args], capture_output=True, text=True, check=False)
-    if r.returncode == 0:
-        return None
-    found = re.search(r"^Error (\S+?):? ", r.stderr)
-    return found.group(1) if found else r.stderr
-
-
-def verb_interactive(user, path, method, *args):
-    """Whether it was done; polkit may ask the user, who has nobody to ask them."""
-    r = subprocess.run([*as_user(user), "busctl", "--timeout=10", "call", NAME, path, INSTANCE, method, *args],
-                       capture_output=True, text=True, check=False)
-    return r.returncode == 0, r.stderr
+    return error_of(call(user, path, interface, method, *args))
 
 
 def state(path):
@@ -280,8 +288,7 @@ def start_polkitd():
 def masters():
     """Both instances are enabled, configured as they were first, and master."""
     default_files()
-    for path in (WEB, WEB2):
-        wait(lambda p=path: properties(p), f"{path} answers")
+    wait(lambda: properties(ROOT, MANAGER), "vipd answers")
     verb("root", ROOT, MANAGER, "Reload")
     for path in (WEB, WEB2):
         if not value(path, "Enabled"):
@@ -380,17 +387,31 @@ def test_nobody_is_refused_every_verb_and_nothing_changes():
     vip_file("web", 1, "192.0.2.10", "Description=not yet\n")
     calls = [(WEB, INSTANCE, "Demote"), (WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), (WEB, INSTANCE, "Disable"),
              (WEB2, INSTANCE, "Promote"), (ROOT, MANAGER, "Reload")]
-    for call in calls:
+    for args in calls:
         before = told(WEB), told(WEB2)
-        equal(verb("nobody", *call), INTERACTIVE, call[2])
-        equal((told(WEB), told(WEB2)), before, f"the instances after a refused {call[2]}")
+        equal(verb("nobody", *args), INTERACTIVE, args[2])
+        equal((told(WEB), told(WEB2)), before, f"the instances after a refused {args[2]}")
     equal(verb("root", WEB2, INSTANCE, "Disable"), None, "root disables web2")
     before = told(WEB2)
     equal(verb("nobody", WEB2, INSTANCE, "Enable"), INTERACTIVE, "Enable")
     equal(told(WEB2), before, "web2 after a refused Enable")
-    done, message = verb_interactive("nobody", WEB, "Demote")
-    equal((done, "Access denied" in message), (False, True), "Demote that allows interaction, without an agent")
-    equal(state(WEB), "master", "web after it")
+
+
+def test_polkit_may_prompt_only_if_that_helps_and_the_caller_allows_it():
+    start_polkitd()
+    before = told(WEB)
+    with Monitor() as monitor:
+        def flags():
+            asked, _ = monitor.seen("CheckAuthorization"), monitor.signals("none")
+            return [m["payload"]["data"][3] for m in asked]
+
+        equal(verb("nobody", WEB, INSTANCE, "Demote"), INTERACTIVE, "Demote that allows no interaction")
+        equal(flags(), [0], "flags of what polkit is asked")
+        equal("Access denied" in error_of(call_interactive("nobody", WEB, "Demote")), True, "without an agent: Access denied")
+        equal(flags(), [0, 0, 1], "flags of what polkit is asked")
+        equal(told(WEB), before, "web after refused calls")
+        equal(error_of(call_interactive("alice", WEB, "Demote")), None, "alice demotes web")
+        equal(flags(), [0, 0, 1, 0], "flags of what polkit is asked")
 
 
 def test_root_may_do_everything():
@@ -544,6 +565,60 @@ def test_a_frozen_polkit_stops_neither_reads_nor_elections():
                 os.kill(pid, signal.SIGCONT)
         equal(caller.wait(10), 0, "the call after polkit's answer")
         equal((state(WEB), value(WEB, "Reason")), ("backup", "demoted"), "web after polkit's answer")
+
+
+class FrozenPolkit:
+    def __enter__(self):
+        self.pids = start_polkitd()
+        for pid in self.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def __exit__(self, *unused):
+        for pid in self.pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_root_does_not_wait_for_polkit():
+    with FrozenPolkit(), Monitor() as monitor:
+        begun = time.monotonic()
+        for method in ("Demote", "Promote", "Disable", "Enable"):
+            done(WEB, method)
+        reload()
+        equal(time.monotonic() - begun < 5, True, "five verbs of root take less than 5 s")
+        monitor.signals("none")
+        equal(monitor.seen("CheckAuthorization"), [], "what polkit is asked")
+
+
+def test_a_frozen_polkit_is_waited_for_ten_seconds_and_eight_calls_of_a_user():
+    hour = f"uint64:{HOUR}"
+    with Monitor() as monitor:
+        before = told(WEB)
+        with FrozenPolkit():
+            callers = [call("alice", WEB, INSTANCE, "DemoteFor", hour) for _ in range(7)]
+            interactive = call_interactive("alice", WEB, "DemoteFor", "t", str(HOUR))
+            wait(lambda: len(monitor.seen("CheckAuthorization")) == 8, "polkit is asked eight times")
+            equal(verb("alice", WEB, INSTANCE, "DemoteFor", hour), LIMITS, "alice's ninth call")
+            other = call("nobody", WEB, INSTANCE, "Demote")
+            wait(lambda: len(monitor.seen("CheckAuthorization")) == 9, "polkit is asked for another user")
+            equal([error_of(c) for c in callers], [TIMEOUT] * 7, "alice's calls")
+            equal("polkit does not answer" in error_of(interactive), True, "alice's interactive call: polkit does not answer")
+            equal(error_of(other), TIMEOUT, "the other user's call")
+            equal(told(WEB), before, "web")
+            equal(verb("alice", WEB, INSTANCE, "DemoteFor", hour), LIMITS, "alice's call while polkit owes eight answers")
+        wait(lambda: len(monitor.seen("CancelCheckAuthorization")) == 9, "all questions are taken back")
+        equal(told(WEB), before, "web after polkit's late answers")
+        wait(lambda: verb("alice", WEB, INSTANCE, "DemoteFor", hour) is None, "alice passes again")
+        equal(state(WEB), "backup", "web")
+
+
+def test_an_instance_that_goes_while_polkit_thinks_is_no_such_instance():
+    with Monitor() as monitor:
+        with FrozenPolkit():
+            caller = call("alice", WEB, INSTANCE, "Demote")
+            wait(lambda: monitor.seen("CheckAuthorization"), "polkit is asked")
+            os.unlink(f"{CONFIG}/web.vip")
+            reload()
+        equal(error_of(caller), "org.vipd1.Error.NoSuchInstance", "Demote")
 
 
 def test_a_caller_that_leaves_changes_nothing():
