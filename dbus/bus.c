@@ -21,6 +21,8 @@
 #define SIGNALS_MAX 1024
 /* A bus that reads no more gets no more: what is queued for it is memory of ours. */
 #define QUEUED_MAX 1024
+/* D-Bus specification, org.freedesktop.DBus.RequestName: DBUS_REQUEST_NAME_REPLY_IN_QUEUE */
+#define NAME_IN_QUEUE 2
 
 BusObject *bus_find_object(const Bus *b, const char *path_or_name) {
         for (guint k = 0; k < b->objects->len; k++) {
@@ -176,8 +178,14 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
         char more[RATELIMIT_TEXT_BYTES];
         Bus *b = userdata;
+        uint32_t answer = 0;
 
+        /* the connection died over the question, and on_disconnected() is next */
+        if (sd_bus_is_open(b->bus) <= 0)
+                return 0;
         if (!e) {
+                if (sd_bus_message_read(m, "u", &answer) >= 0 && answer == NAME_IN_QUEUE)
+                        log_error("The bus name " VIPD_BUS_NAME " has another owner; it is ours when he leaves");
                 b->retry_usec = RETRY_USEC;
                 remember(b);
                 log_debug("On the bus as " VIPD_BUS_NAME);
@@ -207,7 +215,7 @@ static int dress(Bus *b) {
         if (r >= 0)
                 r = sd_bus_add_node_enumerator(b->bus, NULL, VIPD_INSTANCE_PREFIX, enumerate, b);
         if (r >= 0)
-                r = sd_bus_request_name_async(b->bus, NULL, VIPD_BUS_NAME, 0, on_name, b);
+                r = sd_bus_request_name_async(b->bus, NULL, VIPD_BUS_NAME, SD_BUS_NAME_QUEUE, on_name, b);
         if (r >= 0)
                 r = sd_bus_attach_event(b->bus, b->event, EVENT_PRIORITY_BUS);
         return r;

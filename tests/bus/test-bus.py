@@ -255,10 +255,14 @@ def stop_bus():
     os.unlink(SOCKET)
 
 
+def vipd(config, log):
+    return subprocess.Popen(["setpriv", f"--reuid={UIDS['vipd']}", f"--regid={UIDS['vipd']}", "--clear-groups",
+                             "--inh-caps=-all,+net_admin,+net_raw", "--ambient-caps=-all,+net_admin,+net_raw", VIPD,
+                             f"--config-dir={config}", f"--state-dir={STATE}"], stderr=open(log, "a"))
+
+
 def start_vipd():
-    Programs.vipd = subprocess.Popen(["setpriv", f"--reuid={UIDS['vipd']}", f"--regid={UIDS['vipd']}", "--clear-groups",
-                                      "--inh-caps=-all,+net_admin,+net_raw", "--ambient-caps=-all,+net_admin,+net_raw", VIPD,
-                                      f"--config-dir={CONFIG}", f"--state-dir={STATE}"], stderr=open("/run/vipd.log", "a"))
+    Programs.vipd = vipd(CONFIG, "/run/vipd.log")
 
 
 def stop_vipd():
@@ -283,6 +287,11 @@ def polkitd():
 def start_polkitd():
     ask("/org/freedesktop/DBus", "org.freedesktop.DBus", "StartServiceByName", "su", POLKIT, "0", destination="org.freedesktop.DBus")
     return wait(polkitd, "polkitd runs")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
 
 
 def masters():
@@ -749,6 +758,34 @@ def test_a_bus_that_comes_late_finds_the_election_running():
     start_bus()
     wait(lambda: properties(WEB), "web answers on the late bus", 40)
     equal(state(WEB), "master", "web")
+
+
+def test_a_bus_that_dies_over_our_name_has_not_refused_it():
+    stop_vipd()
+    Programs.bus.send_signal(signal.SIGSTOP)
+    begun = len(read("/run/vipd.log"))
+    start_vipd()
+    # the listener, and a connection that nobody accepts
+    wait(lambda: read("/proc/net/unix").count(SOCKET) > 1 and holds("192.0.2.10"), "vipd is connected, and master")
+    stop_bus()
+    wait(lambda: "The bus is gone" in read("/run/vipd.log")[begun:], "vipd sees the bus die")
+    start_bus()
+    wait(lambda: properties(WEB), "web answers on the new bus", 30)
+    equal("refuses" in read("/run/vipd.log")[begun:], False, "a refusal in the log")
+
+
+def test_a_name_that_another_owns_is_taken_when_it_is_free():
+    os.makedirs("/run/empty")
+    second = vipd("/run/empty", "/run/second.log")
+    try:
+        wait(lambda: "The bus name org.vipd1 has another owner" in read("/run/second.log"), "the second one says that it waits")
+        equal(state(WEB), "master", "web at the owner of the name")
+        stop_vipd()
+        wait(lambda: properties(ROOT, MANAGER).get("Instances") == ("ao", []), "the second one answers")
+    finally:
+        second.terminate()
+        second.wait()
+        start_vipd()
 
 
 def main():
