@@ -29,6 +29,8 @@ MANAGER = "org.vipd1.Manager"
 INSTANCE = "org.vipd1.Instance"
 WEB = "/org/vipd1/instance/web"
 WEB2 = "/org/vipd1/instance/web2"
+INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
+FAILED = "org.freedesktop.DBus.Error.Failed"
 DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 LIMITS = "org.freedesktop.DBus.Error.LimitsExceeded"
 TIMEOUT = "org.freedesktop.DBus.Error.Timeout"
@@ -343,14 +345,26 @@ def test_introspection_equals_the_xml():
         equal(sorted(map(str, expected - got)), [], f"only in {interface}.xml")
 
 
-def test_xml_policy_and_names_have_the_same_actions():
-    with open(f"{TREE}/dbus/names.h", encoding="utf-8") as f:
-        names = set(re.findall(r'#define VIPD_ACTION_\w+ "([^"]+)"', f.read()))
+def test_xml_policy_and_names_have_the_same_actions_and_errors():
+    names = read(f"{TREE}/dbus/names.h")
+    actions = set(re.findall(r'#define VIPD_ACTION_\w+ "([^"]+)"', names))
     policy = {a.get("id") for a in ET.parse(f"{TREE}/polkit/org.vipd1.policy").getroot().iter("action")}
     annotated = {a.get("value") for i in (MANAGER, INSTANCE) for a in contract(i).iter("annotation")
                  if a.get("name") == "org.vipd1.PolkitAction"}
-    equal(policy, names, "actions of the policy file and names.h")
-    equal(annotated, names, "actions of the XML and names.h")
+    equal(policy, actions, "actions of the policy file and names.h")
+    equal(annotated, actions, "actions of the XML and names.h")
+    xml = "".join(read(f"{TREE}/dbus/{i}.xml") for i in (MANAGER, INSTANCE))
+    equal(set(re.findall(r"org\.vipd1\.Error\.\w+", xml)), set(re.findall(r'"(org\.vipd1\.Error\.\w+)"', names)),
+          "errors of the XML and names.h")
+
+
+def test_each_method_that_changes_something_names_its_action():
+    """The reading ones are these; whoever adds a method has to say to which kind it belongs."""
+    free = {"ListInstances", "GetInstance", "GetStatistics"}
+    for interface in (MANAGER, INSTANCE):
+        for m in contract(interface).findall("method"):
+            action = [a.get("value") for a in m.findall("annotation") if a.get("name") == "org.vipd1.PolkitAction"]
+            equal(len(action), 0 if m.get("name") in free else 1, f"number of actions of {m.get('name')}")
 
 
 def test_properties_have_their_types_and_values():
@@ -436,23 +450,55 @@ def test_root_may_do_everything():
     equal(verb("root", ROOT, MANAGER, "Reload"), None, "Reload")
 
 
-def test_verbs_that_cannot_be_done_say_why():
-    invalid = "org.freedesktop.DBus.Error.InvalidArgs"
-    equal(verb("root", WEB, INSTANCE, "DemoteFor", "uint64:0"), invalid, "DemoteFor(0)")
-    equal(verb("root", WEB, INSTANCE, "DemoteFor", "uint64:86400000001"), invalid, "DemoteFor(more than a day)")
-    equal(verb("root", WEB, INSTANCE, "DemoteFor", "string:1"), invalid, "DemoteFor(a string)")
-    equal(state(WEB), "master", "web after wrong calls")
-    equal(verb("root", WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}"), None, "DemoteFor(an hour)")
-    equal(verb("root", WEB, INSTANCE, "Demote"), "org.vipd1.Error.NotMaster", "Demote of a backup")
-    equal(verb("root", WEB, INSTANCE, "Disable"), None, "Disable")
-    for method in ("Demote", "Promote"):
-        equal(verb("root", WEB, INSTANCE, method), "org.vipd1.Error.NotEnabled", f"{method} of a disabled one")
+def refused(error, *calls):
+    """Each call of root ends with the error, and nothing is other than it was."""
+    before = told(WEB), told(WEB2)
+    for args in calls:
+        equal(verb("root", *args), error, " ".join(args[2:]))
+        equal((told(WEB), told(WEB2)), before, f"the instances after a refused {' '.join(args[2:])}")
+
+
+def test_wrong_arguments_and_unknown_objects_are_refused_and_nothing_changes():
+    vip_file("web", 1, "192.0.2.10", "Description=not yet\n")
+    refused(INVALID, *((WEB, INSTANCE, "DemoteFor", *args) for args in (
+        ["uint64:0"], ["uint64:86400000001"], ["uint64:18446744073709551615"], ["string:1"], ["uint32:1"], [], ["uint64:1", "uint64:1"])),
+            *((WEB, INSTANCE, method, "uint64:1") for method in ("Demote", "Promote", "Disable", "Enable")),
+            (ROOT, MANAGER, "Reload", "string:web"))
+    nope = "/org/vipd1/instance/nope"
+    refused("org.freedesktop.DBus.Error.UnknownObject", (nope, INSTANCE, "DemoteFor", "uint64:1"),
+            *((nope, INSTANCE, method) for method in ("Demote", "Promote", "Disable", "Enable")))
+    refused("org.freedesktop.DBus.Error.UnknownMethod", (WEB, MANAGER, "Reload"), (WEB, INSTANCE, "Reload"), (ROOT, INSTANCE, "Demote"),
+            (ROOT, MANAGER, "Demote"))
+    refused("org.freedesktop.DBus.Error.PropertyReadOnly",
+            (WEB, "org.freedesktop.DBus.Properties", "Set", f"string:{INSTANCE}", "string:AdvSkew", "variant:byte:1"))
+    equal(verb("nobody", WEB, INSTANCE, "DemoteFor", "uint64:0"), INVALID, "wrong arguments need no rights to be wrong")
+
+
+def test_verbs_that_cannot_be_done_say_why_and_change_nothing():
+    demotions = (WEB, INSTANCE, "Demote"), (WEB, INSTANCE, "DemoteFor", f"uint64:{HOUR}")
+    done(WEB, "DemoteFor", f"uint64:{HOUR}")
+    refused("org.vipd1.Error.NotMaster", *demotions)
+    done(WEB, "Disable")
+    refused("org.vipd1.Error.NotEnabled", *demotions, (WEB, INSTANCE, "Promote"))
     run("ip", "link", "set", "eth0", "down")
     try:
-        wait(lambda: state(WEB2) == "init", "web2 sees the link down")
-        equal(verb("root", WEB2, INSTANCE, "Promote"), "org.vipd1.Error.Busy", "Promote without a link")
+        wait(lambda: state(WEB2) == "init" and value(WEB, "Reason") == "link-down", "both see the link down")
+        refused("org.vipd1.Error.NotEnabled", *demotions, (WEB, INSTANCE, "Promote"))
+        refused("org.vipd1.Error.Busy", (WEB2, INSTANCE, "Promote"))
+        refused("org.vipd1.Error.NotMaster", (WEB2, INSTANCE, "Demote"), (WEB2, INSTANCE, "DemoteFor", "uint64:1"))
+        done(WEB, "Enable")
+        equal((value(WEB, "Enabled"), state(WEB), value(WEB, "Reason")), (True, "init", "link-down"), "enabled without a link")
     finally:
         run("ip", "link", "set", "eth0", "up")
+
+
+def test_what_cannot_be_saved_is_in_force_all_the_same():
+    os.chmod(STATE, 0o500)
+    try:
+        equal(verb("root", WEB, INSTANCE, "Disable"), FAILED, "Disable")
+        equal((value(WEB, "Enabled"), state(WEB)), (False, "init"), "web")
+    finally:
+        os.chmod(STATE, 0o700)
 
 
 TRANSITION = {"State", "Reason", "StateChangeTimestamp", "StateChangeTimestampMonotonic", "Transitions"}
@@ -716,7 +762,7 @@ def test_a_broken_file_sets_problem_and_keeps_the_instance():
     transitions = value(WEB, "Transitions")
     with Monitor() as monitor:
         vip_file("web", 0, "192.0.2.10")
-        equal(verb("root", ROOT, MANAGER, "Reload"), "org.freedesktop.DBus.Error.Failed", "Reload")
+        equal(verb("root", ROOT, MANAGER, "Reload"), FAILED, "Reload")
         problem = value(WEB, "Problem")
         equal("web.vip:5" in problem, True, f"file and line in {problem!r}")
         equal([list(c[1]) for c in monitor.changed(WEB)], [["Problem"]], "what is told")
