@@ -4,8 +4,8 @@
 
 Runs itself again in private mount, network and process namespaces, with overlays on /etc and /usr/share for the policy files
 and the users vipd and alice, so that nothing outlives the test and nothing of the machine is changed. Prints TAP. Facts are
-awaited with a deadline, never slept for. Instances web (192.0.2.10) and web2 (192.0.2.11) have no peers: they are master as soon
-as they may be.
+awaited with a deadline, never slept for. Instances web (192.0.2.10) and web2 (192.0.2.11) have no peers but where a test starts one
+(192.0.2.2, behind the other end of their link): they are master as soon as they may be.
 """
 
 import json
@@ -233,7 +233,12 @@ def furnish():
     write("/etc/polkit-1/rules.d/60-test.rules", RULES)
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
-    run("ip", "link", "set", "peer0", "up")
+    Programs.other_host = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    pid = Programs.other_host.pid
+    wait(lambda: os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"), "the other host has a network of its own")
+    run("ip", "link", "set", "peer0", "netns", str(pid))
+    run(*on_other_host(), "ip", "address", "add", "192.0.2.2/24", "dev", "peer0")
+    run(*on_other_host(), "ip", "link", "set", "peer0", "up")
     run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
     run("ip", "link", "set", "eth0", "up")
     write(f"{CONFIG}/key", "correct horse\n", 0o600, UIDS["vipd"])
@@ -241,8 +246,13 @@ def furnish():
 
 
 class Programs:
+    other_host = None
     bus = None
     vipd = None
+
+
+def on_other_host():
+    return ["nsenter", "-t", str(Programs.other_host.pid), "--net"]
 
 
 def start_bus():
@@ -512,7 +522,8 @@ def tells(path, act, *expected):
         now, changed = properties(path), monitor.changed(path)
         equal([set(c[1]) for c in changed], list(expected), "what is told, signal by signal")
         equal([(c[0], c[2]) for c in changed], [(INSTANCE, [])] * len(changed), "interface and what is only invalidated")
-        values = {k: v["data"] for c in changed for k, v in c[1].items()}
+        # when a peer was heard last is told with other news of it, and is older than what is read
+        values = {k: v["data"] for c in changed for k, v in c[1].items() if k != "Peers"}
         equal(values, {k: now[k][1] for k in values}, "told and read")
         equal({k for k in before if before[k] != now[k]} - set(values), set(), "what changed and is not told")
         return [m["payload"]["data"] for m in monitor.signals("StateChanged", path)]
@@ -588,6 +599,28 @@ def test_what_is_at_the_end_of_a_pass_as_it_was_is_not_told():
               [["backup", "master", "promoted"], ["master", "backup", "address-lost"]], "StateChanged")
     finally:
         write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0")
+
+
+def test_a_peer_is_told_once_and_its_adverts_are_not():
+    done(WEB, "DemoteFor", f"uint64:{HOUR}")
+    os.makedirs("/run/peer")
+    write("/run/peer/web.vip", read(f"{CONFIG}/web.vip").replace("eth0", "peer0").replace("AdvSkew=10", "AdvSkew=5"))
+    peer = subprocess.Popen([*on_other_host(), VIPD, "--bus=none", "--config-dir=/run/peer", "--state-dir=/run/peer"],
+                            stderr=subprocess.DEVNULL)
+    try:
+        received = statistics(WEB)["adverts-received"]
+        tells(WEB, lambda: wait(lambda: statistics(WEB)["adverts-received"] > received + 5, "adverts come"), {"Master", "Peers"})
+        equal((value(WEB, "Master"), [p[:3] for p in value(WEB, "Peers")]), ("192.0.2.2", [["192.0.2.2", "master", 5]]), "web's view")
+
+        def peer_leaves():
+            peer.terminate()
+            wait(lambda: value(WEB, "Master") == "", "web hears the bow-out")
+
+        tells(WEB, peer_leaves, {"Master", "Peers"})
+        equal([p[:2] for p in value(WEB, "Peers")], [["192.0.2.2", "backup"]], "web's view")
+    finally:
+        peer.kill()
+        peer.wait()
 
 
 def test_a_verb_is_told_before_its_reply():
@@ -862,7 +895,7 @@ def begin():
     if os.geteuid() != 0:
         print("1..0 # SKIP this test needs root, for namespaces of its own")
         return 77
-    missing = [p for p in ("busctl", "dbus-daemon", "dbus-send", "ip", "setpriv", "unshare") if not shutil.which(p)]
+    missing = [p for p in ("busctl", "dbus-daemon", "dbus-send", "ip", "nsenter", "setpriv", "unshare") if not shutil.which(p)]
     if missing or not os.path.exists(POLKIT_SERVICE):
         print(f"1..0 # SKIP missing here: {' '.join(missing) or 'polkitd'}")
         return 77
