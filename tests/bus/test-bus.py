@@ -389,7 +389,7 @@ def test_properties_have_their_types_and_values():
     equal(p.pop("Reason") in ("master-timeout", "promoted"), True, "Reason")
     equal(p, {"Name": "web", "Description": "", "State": "master", "VIP": ["192.0.2.10/32"], "Interface": "eth0", "Protocol": "carp",
               "VHID": 1, "AdvBase": 0, "AdvSkew": 10, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",
-              "Peers": [], "SyncGroup": "", "Checks": [], "Problem": "", "Conflict": ""}, "web")
+              "Peers": [], "SyncGroup": "", "Checks": [], "Problem": "", "Conflict": "", "FailedUnits": []}, "web")
     equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances")
     equal(ask(ROOT, MANAGER, "ListInstances"), [[["web", WEB, "master"], ["web2", WEB2, "master"]]], "ListInstances")
     equal(ask(ROOT, MANAGER, "GetInstance", "s", "web2"), [WEB2], "GetInstance")
