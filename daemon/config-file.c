@@ -2,9 +2,11 @@
 #include "config-file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Reads key files line by line. GKeyFile was tried: it knows no line numbers, lets a repeated key win in silence and keeps comments behind
  * values, and all three are what a diagnostic needs. The grammar is the same: sections, Key=Value, # and ; comments. */
@@ -19,20 +21,6 @@ void config_assignment_free(void *assignment) {
         g_free(a->value);
         g_free(a->file);
         g_free(a);
-}
-
-void config_diagnose(ConfigSet *set, bool error, const char *instance, const char *file, unsigned line, const char *format, ...) {
-        ConfigDiagnostic *d = g_new0(ConfigDiagnostic, 1);
-        va_list arguments;
-
-        d->error = error;
-        d->instance = g_strdup(instance);
-        d->file = g_strdup(file);
-        d->line = line;
-        va_start(arguments, format);
-        d->sentence = g_strdup_vprintf(format, arguments);
-        va_end(arguments);
-        g_ptr_array_add(set->diagnostics, d);
 }
 
 static void strip_comment(char *value) {
@@ -63,34 +51,40 @@ static void add(Scan *s, const char *key, const char *value) {
         g_ptr_array_add(s->assignments, a);
 }
 
-static void scan_line(Scan *s, char *line) {
-        char *equals;
+/* What stands on a line is not repeated to whoever reads the log: it may be a passphrase that lost its key. */
+static void scan_error(Scan *s, const char *sentence) {
+        config_diagnose(s->set, true, s->instance, s->file, s->line, "%s", sentence);
+}
 
-        if (g_str_has_suffix(line, "\r"))
-                line[strlen(line) - 1] = '\0';
-        g_strchug(line);
-        if (*line == '\0' || *line == '#' || *line == ';')
-                return;
-        if (*line == '[') {
-                char *end = strchr(line, ']');
+static void scan_section(Scan *s, const char *line) {
+        const char *end = strchr(line, ']'), *rest;
 
-                if (!end) {
-                        config_diagnose(s->set, true, s->instance, s->file, s->line, "the section header \"%s\" has no closing ]", line);
-                        return;
-                }
-                g_free(s->section);
-                s->section = g_strndup(line + 1, (gsize) (end - line - 1));
-                add(s, NULL, NULL);
+        g_clear_pointer(&s->section, g_free);
+        if (!end) {
+                scan_error(s, "the section header has no closing ]");
                 return;
         }
-        equals = strchr(line, '=');
+        /* every key below carries a copy */
+        if (end - line - 1 > CONFIG_SECTION_BYTES_MAX) {
+                scan_error(s, "the name of the section is longer than 128 bytes");
+                return;
+        }
+        s->section = g_strndup(line + 1, (gsize) (end - line - 1));
+        rest = end + 1 + strspn(end + 1, " \t");
+        if (*rest != '\0' && (rest == end + 1 || (*rest != '#' && *rest != ';')))
+                scan_error(s, "there is text behind the section header; a key belongs on a line of its own, a comment behind a space and #");
+        add(s, NULL, NULL);
+}
+
+static void scan_key(Scan *s, char *line) {
+        char *equals = strchr(line, '=');
+
         if (!equals || equals == line) {
-                config_diagnose(s->set, true, s->instance, s->file, s->line,
-                                "this line is neither Key=Value, [Section], nor a comment (# or ;)");
+                scan_error(s, "this line is neither Key=Value, [Section], nor a comment (# or ;)");
                 return;
         }
         if (!s->section) {
-                config_diagnose(s->set, true, s->instance, s->file, s->line, "a key stands before the first [Section]");
+                scan_error(s, "this key is in no section; a [Section] line that is right has to stand above it");
                 return;
         }
         *equals = '\0';
@@ -102,10 +96,34 @@ static void scan_line(Scan *s, char *line) {
         add(s, line, equals + 1);
 }
 
+/* U+0080 to U+009F too, which some terminals obey; they begin with byte 0xc2. */
+static bool has_control_character(const char *line) {
+        for (; *line; line = g_utf8_next_char(line))
+                if (g_unichar_iscntrl(g_utf8_get_char(line)) && *line != '\t')
+                        return true;
+        return false;
+}
+
+static void scan_line(Scan *s, char *line) {
+        if (g_str_has_suffix(line, "\r"))
+                line[strlen(line) - 1] = '\0';
+        g_strchug(line);
+        if (*line == '\0' || *line == '#' || *line == ';')
+                return;
+        if (has_control_character(line))
+                scan_error(s, "this line has a control character; allowed is text");
+        else if (*line == '[')
+                scan_section(s, line);
+        else
+                scan_key(s, line);
+}
+
 void config_file_scan(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file, const char *text, gsize n_bytes) {
         Scan s = { .assignments = assignments, .set = set, .instance = instance, .file = file };
         const char *end = text + n_bytes;
 
+        if (n_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* the byte order mark of other systems' editors */
+                text += 3;
         while (text < end) {
                 const char *newline = memchr(text, '\n', (size_t) (end - text)), *stop = newline ? newline : end;
                 g_autofree char *line = g_strndup(text, (gsize) (stop - text));
@@ -121,23 +139,43 @@ void config_file_scan(GPtrArray *assignments, ConfigSet *set, const char *instan
         g_free(s.section);
 }
 
-bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file) {
-        g_autofree char *text = NULL;
-        g_autoptr(GError) error = NULL;
+/* Up to one byte more than is allowed, by a descriptor that was looked at: no fifo, device or endless file holds us up. */
+static ssize_t read_regular(const char *file, char buffer[CONFIG_FILE_BYTES_MAX + 1]) {
+        int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
         struct stat st;
-        gsize n;
+        ssize_t n = 0, r;
 
-        if (stat(file, &st) == 0 && (!S_ISREG(st.st_mode) || st.st_size > CONFIG_FILE_BYTES_MAX)) {
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                error = errno;
+        else if (!S_ISREG(st.st_mode))
+                error = ENOTSUP;
+        while (error == 0 && n <= CONFIG_FILE_BYTES_MAX) {
+                r = read(fd, buffer + n, (size_t) (CONFIG_FILE_BYTES_MAX + 1 - n));
+                if (r == 0)
+                        break;
+                if (r > 0)
+                        n += r;
+                else if (errno != EINTR)
+                        error = errno;
+        }
+        (void) close(fd);
+        return error != 0 ? -error : n;
+}
+
+bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file) {
+        g_autofree char *text = g_malloc(CONFIG_FILE_BYTES_MAX + 1);
+        ssize_t n = read_regular(file, text);
+
+        if (n == -ENOTSUP || n > CONFIG_FILE_BYTES_MAX)
                 config_diagnose(set, true, instance, file, 0, "not a regular file of at most 64 KiB");
-                return false;
-        }
-        if (!g_file_get_contents(file, &text, &n, &error)) {
-                config_diagnose(set, true, instance, file, 0, "cannot be read: %s", error->message);
-                return false;
-        }
-        config_file_scan(assignments, set, instance, file, text, n);
-        explicit_bzero(text, n);
-        return true;
+        else if (n < 0)
+                config_diagnose(set, true, instance, file, 0, "cannot be read: %s", g_strerror((int) -n));
+        else
+                config_file_scan(assignments, set, instance, file, text, (gsize) n);
+        explicit_bzero(text, CONFIG_FILE_BYTES_MAX + 1);
+        return n >= 0 && n <= CONFIG_FILE_BYTES_MAX;
 }
 
 static bool is_masked(const char *path) {
@@ -154,7 +192,18 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(x, y);
 }
 
-GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, const char *subdirectory, const char *suffix) {
+/* Whether NAME in a directory is a file of ours; a directory is told, as it hides the files of its name in the later directories. */
+static bool is_file(ConfigSet *set, const char *instance, const char *file) {
+        if (is_masked(file))
+                return false;
+        if (!g_file_test(file, G_FILE_TEST_IS_DIR))
+                return true;
+        config_diagnose(set, false, instance, file, 0, "is a directory, and not read as a file");
+        return false;
+}
+
+GPtrArray *config_file_list(ConfigSet *set, const char *instance, const char *const *directories, const char *subdirectory,
+                            const char *suffix) {
         g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
 
@@ -165,7 +214,7 @@ GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, cons
                 const char *name;
 
                 if (!dir && !g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
-                        config_diagnose(set, true, NULL, path, 0, "cannot be read: %s", error->message);
+                        config_diagnose(set, true, instance, path, 0, "cannot be read: %s", error->message);
                         set->incomplete = true;
                 }
 
@@ -174,7 +223,7 @@ GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, cons
 
                         if (!g_str_has_suffix(name, suffix) || name[0] == '.' || !g_hash_table_add(seen, g_strdup(name)))
                                 continue;
-                        if (!is_masked(file) && !g_file_test(file, G_FILE_TEST_IS_DIR))
+                        if (is_file(set, instance, file))
                                 g_ptr_array_add(paths, g_steal_pointer(&file));
                 }
         }

@@ -3,9 +3,10 @@
 /* Files to assignments: every "Key=Value" with its section, file and line, in the order in which they count. */
 #include <glib.h>
 
-#include "config-load.h"
+#include "config-diagnose.h"
 
 #define CONFIG_FILE_BYTES_MAX (64 << 10)
+#define CONFIG_SECTION_BYTES_MAX 128 /* [Check NAME] is the longest */
 
 typedef struct ConfigAssignment {
         char *section;
@@ -21,7 +22,5 @@ void config_file_scan(GPtrArray *assignments, ConfigSet *set, const char *instan
 /* The same of a file; false if it could not be read (said). */
 bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file);
 /* Paths of the files named *SUFFIX in directories/SUBDIRECTORY, one per name from the first directory that has it, sorted by name; those masked
- * by a link to /dev/null left out. subdirectory: NULL for none. */
-GPtrArray *config_file_list(ConfigSet *set, const char *const *directories, const char *subdirectory, const char *suffix);
-void config_diagnose(ConfigSet *set, bool error, const char *instance, const char *file, unsigned line, const char *format, ...)
-        __attribute__((format(printf, 6, 7)));
+ * by a link to /dev/null left out. subdirectory: NULL for none. instance: for the diagnostics, or NULL. */
+GPtrArray *config_file_list(ConfigSet *set, const char *instance, const char *const *directories, const char *subdirectory, const char *suffix);

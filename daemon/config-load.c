@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -17,49 +18,6 @@
 static const char *const default_directories[] = { "/etc/vipd", "/run/vipd", "/usr/lib/vipd", NULL };
 
 static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
-
-char *config_diagnostic_format(const ConfigDiagnostic *d) {
-        const char *kind = d->error ? "error" : "warning";
-
-        if (d->line > 0)
-                return g_strdup_printf("%s:%u: %s: %s", d->file, d->line, kind, d->sentence);
-        return g_strdup_printf("%s: %s: %s", d->file, kind, d->sentence);
-}
-
-static void diagnostic_free(void *data) {
-        ConfigDiagnostic *d = data;
-
-        g_free(d->instance);
-        g_free(d->file);
-        g_free(d->sentence);
-        g_free(d);
-}
-
-static void entry_free(void *data) {
-        ConfigEntry *e = data;
-
-        g_free(e->name);
-        instance_config_free(e->config);
-        g_free(e);
-}
-
-unsigned config_set_n_errors(const ConfigSet *set) {
-        unsigned n = 0;
-
-        for (guint k = 0; k < set->diagnostics->len; k++)
-                n += ((const ConfigDiagnostic *) g_ptr_array_index(set->diagnostics, k))->error ? 1 : 0;
-        return n;
-}
-
-char *config_set_problem(const ConfigSet *set, const char *name) {
-        for (guint k = 0; k < set->diagnostics->len; k++) {
-                const ConfigDiagnostic *d = g_ptr_array_index(set->diagnostics, k);
-
-                if (d->error && g_strcmp0(d->instance, name) == 0)
-                        return config_diagnostic_format(d);
-        }
-        return NULL;
-}
 
 /* May this group read our secrets? Root's and our own may. Root itself, who runs --check, cannot tell whose file it will be. */
 static bool is_our_group(gid_t group) {
@@ -95,6 +53,13 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
                 return -EINVAL;
         }
         n = read(fd, buffer, sizeof(buffer) - 1);
+        if (n < 0) {
+                int error = errno;
+
+                (void) close(fd);
+                *ret_sentence = g_strdup_printf("the passphrase file %s cannot be read: %s", path, g_strerror(error));
+                return -error;
+        }
         (void) close(fd);
         if (check_mode && ((st.st_mode & S_IRWXO) != 0 || ((st.st_mode & S_IRWXG) != 0 && !is_our_group(st.st_gid)))) {
                 explicit_bzero(buffer, sizeof(buffer));
@@ -102,7 +67,6 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
                                                 path, (unsigned) st.st_mode & 07777);
                 return -EPERM;
         }
-        n = MAX(n, 0);
         end = memchr(buffer, '\n', (size_t) n);
         if (end)
                 n = end - buffer;
@@ -131,71 +95,95 @@ static void load_entry(ConfigSet *set, const char *const *directories, const cha
         g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
         g_autoptr(GPtrArray) drop_ins = NULL;
         g_autofree char *base = g_path_get_basename(path), *directory = g_strdup_printf("%s.d", base);
-        ConfigEntry *e = g_new0(ConfigEntry, 1);
+        g_autofree char *name = g_strndup(base, strlen(base) - strlen(".vip"));
+        ConfigEntry *e = config_entry_new(name);
         unsigned n_errors = config_set_n_errors(set);
 
-        e->name = g_strndup(base, strlen(base) - strlen(".vip"));
         g_ptr_array_add(set->entries, e);
-        if (!valid_name(e->name)) {
-                config_diagnose(set, true, e->name, path, 0,
-                                "\"%s\" cannot name an instance; allowed are 1 to 64 letters, digits and _ . : -, not - first", e->name);
+        if (!valid_name(name)) {
+                config_diagnose(set, true, name, path, 0,
+                                "\"%s\" cannot name an instance; allowed are 1 to 64 letters, digits and _ . : -, not - first", name);
                 return;
         }
-        if (!config_file_read(assignments, set, e->name, path))
+        if (!config_file_read(assignments, set, name, path))
                 return;
-        drop_ins = config_file_list(set, directories, directory, ".conf");
+        drop_ins = config_file_list(set, name, directories, directory, ".conf");
         for (guint k = 0; k < drop_ins->len; k++)
-                (void) config_file_read(assignments, set, e->name, g_ptr_array_index(drop_ins, k));
-        e->config = config_keys_apply(set, e->name, path, assignments, credentials);
+                (void) config_file_read(assignments, set, name, g_ptr_array_index(drop_ins, k));
+        config_keys_apply(set, e, path, assignments, credentials);
         /* a line that could not be scanned is a mistake like any other */
         if (config_set_n_errors(set) > n_errors)
                 e->config = instance_config_free(e->config);
 }
 
+static void apply_daemon(ConfigSet *set, const ConfigAssignment *a) {
+        g_autofree char *shown = NULL;
+
+        if (!g_str_equal(a->section, "Daemon")) {
+                if (!a->key)
+                        config_diagnose(set, false, NULL, a->file, a->line, "unknown section, ignored; did you mean [Daemon]?");
+                return;
+        }
+        if (!a->key)
+                return;
+        if (!g_str_equal(a->key, "LogLevel")) {
+                config_diagnose(set, false, NULL, a->file, a->line, "unknown key in [Daemon], ignored; did you mean LogLevel=?");
+                return;
+        }
+        for (size_t l = 0; l < G_N_ELEMENTS(level_names); l++)
+                if (g_str_equal(a->value, level_names[l])) {
+                        set->daemon.log_level = (int) l;
+                        return;
+                }
+        shown = config_escape(a->value, CONFIG_VALUE_BYTES_MAX);
+        config_diagnose(set, true, NULL, a->file, a->line,
+                        "LogLevel=%s: allowed is emerg, alert, crit, err, warning, notice, info or debug", shown);
+}
+
 static void load_daemon(ConfigSet *set, const char *const *directories) {
         g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
-        g_autoptr(GPtrArray) drop_ins = config_file_list(set, directories, "vipd.conf.d", ".conf");
-        g_autoptr(GPtrArray) files = config_file_list(set, directories, NULL, "vipd.conf");
+        g_autoptr(GPtrArray) drop_ins = config_file_list(set, NULL, directories, "vipd.conf.d", ".conf");
+        g_autoptr(GPtrArray) files = config_file_list(set, NULL, directories, NULL, "vipd.conf");
 
         for (guint k = 0; k < files->len; k++)
                 if (g_str_has_suffix(g_ptr_array_index(files, k), "/vipd.conf"))
                         (void) config_file_read(assignments, set, NULL, g_ptr_array_index(files, k));
         for (guint k = 0; k < drop_ins->len; k++)
                 (void) config_file_read(assignments, set, NULL, g_ptr_array_index(drop_ins, k));
-        for (guint k = 0; k < assignments->len; k++) {
-                const ConfigAssignment *a = g_ptr_array_index(assignments, k);
-                bool known = false;
+        for (guint k = 0; k < assignments->len; k++)
+                apply_daemon(set, g_ptr_array_index(assignments, k));
+}
 
-                if (!a->key)
-                        continue;
-                if (!g_str_equal(a->section, "Daemon") || !g_str_equal(a->key, "LogLevel")) {
-                        config_diagnose(set, false, NULL, a->file, a->line, "unknown key %s= in [%s], ignored; did you mean LogLevel= in [Daemon]?",
-                                        a->key, a->section);
-                        continue;
-                }
-                for (size_t l = 0; l < G_N_ELEMENTS(level_names); l++)
-                        if (g_str_equal(a->value, level_names[l])) {
-                                set->daemon.log_level = (int) l;
-                                known = true;
+/* Told where the later one says it, with the place where the earlier one does. */
+static void refuse_address(ConfigSet *set, ConfigEntry *later, size_t at, const ConfigPlace *earlier) {
+        const ConfigPlace *place = &g_array_index(later->addresses, ConfigPlace, at);
+        char text[IP_ADDRESS_TEXT_BYTES];
+
+        config_diagnose(set, true, later->name, place->file, place->line, "Address=%s is taken by %s:%u; no two instances can hold the same address",
+                        ip_address_format(&later->config->addresses[at].address, text), earlier->file, earlier->line);
+}
+
+/* A link-local IPv6 address belongs to its link: the same one may stand on another. */
+static bool collide(const InstanceConfig *a, const InstanceConfig *b, const IpAddress *x, const IpAddress *y) {
+        return ip_address_equal(x, y) &&
+               !(x->family == AF_INET6 && ip_address_is_link_local(x) && !g_str_equal(a->interface, b->interface));
+}
+
+static bool find_conflict(ConfigSet *set, ConfigEntry *later, const ConfigEntry *earlier) {
+        const InstanceConfig *l = later->config, *e = earlier->config;
+        bool same_vhid = g_str_equal(l->interface, e->interface) && l->carp.vhid == e->carp.vhid, found = same_vhid;
+
+        if (same_vhid)
+                config_diagnose(set, true, later->name, later->vhid.file, later->vhid.line,
+                                "VHID=%u on %s is taken by %s:%u; every instance on an interface needs its own, 1 to 255",
+                                l->carp.vhid, l->interface, earlier->vhid.file, earlier->vhid.line);
+        for (size_t k = 0; k < l->n_addresses; k++)
+                for (size_t o = 0; o < e->n_addresses; o++)
+                        if (collide(l, e, &l->addresses[k].address, &e->addresses[o].address)) {
+                                refuse_address(set, later, k, &g_array_index(earlier->addresses, ConfigPlace, o));
+                                found = true;
                         }
-                if (!known)
-                        config_diagnose(set, true, NULL, a->file, a->line,
-                                        "LogLevel=%s: allowed is emerg, alert, crit, err, warning, notice, info or debug", a->value);
-        }
-}
-
-static void break_entry(ConfigSet *set, ConfigEntry *e, char *sentence) {
-        config_diagnose(set, true, e->name, e->config->path, 0, "%s", sentence);
-        g_free(sentence);
-        e->config = instance_config_free(e->config);
-}
-
-static const IpAddress *shared_address(const InstanceConfig *a, const InstanceConfig *b) {
-        for (size_t k = 0; k < a->n_addresses; k++)
-                for (size_t o = 0; o < b->n_addresses; o++)
-                        if (ip_address_equal(&a->addresses[k].address, &b->addresses[o].address))
-                                return &a->addresses[k].address;
-        return NULL;
+        return found;
 }
 
 /* The later of two by name gives way, so that which one runs does not depend on the order of a directory. */
@@ -205,21 +193,9 @@ static void find_conflicts(ConfigSet *set) {
 
                 for (guint o = 0; o < k && later->config; o++) {
                         const ConfigEntry *earlier = g_ptr_array_index(set->entries, o);
-                        const IpAddress *address;
-                        char text[IP_ADDRESS_TEXT_BYTES];
 
-                        if (!earlier->config)
-                                continue;
-                        address = shared_address(later->config, earlier->config);
-                        if (g_str_equal(later->config->interface, earlier->config->interface) &&
-                            later->config->carp.vhid == earlier->config->carp.vhid)
-                                break_entry(set, later,
-                                            g_strdup_printf("VHID=%u on %s is taken by %s; every instance on an interface needs its own, 1 to 255",
-                                                            later->config->carp.vhid, later->config->interface, earlier->config->path));
-                        else if (address)
-                                break_entry(set, later,
-                                            g_strdup_printf("the address %s belongs to %s already", ip_address_format(address, text),
-                                                            earlier->config->path));
+                        if (earlier->config && find_conflict(set, later, earlier))
+                                later->config = instance_config_free(later->config);
                 }
         }
 }
@@ -230,11 +206,11 @@ ConfigSet *config_load(const char *const *directories, const char *credentials) 
 
         if (!directories)
                 directories = default_directories;
-        set->entries = g_ptr_array_new_with_free_func(entry_free);
-        set->diagnostics = g_ptr_array_new_with_free_func(diagnostic_free);
+        set->entries = g_ptr_array_new_with_free_func(config_entry_free);
+        set->diagnostics = g_ptr_array_new_with_free_func(config_diagnostic_free);
         set->daemon.log_level = LOG_INFO;
         load_daemon(set, directories);
-        files = config_file_list(set, directories, NULL, ".vip");
+        files = config_file_list(set, NULL, directories, NULL, ".vip");
         for (guint k = 0; k < files->len; k++)
                 load_entry(set, directories, g_ptr_array_index(files, k), credentials);
         find_conflicts(set);

@@ -11,7 +11,7 @@ typedef struct ConfigDiagnostic {
         char *instance; /* name, or NULL for vipd.conf and directories */
         char *file;     /* path as opened */
         unsigned line;  /* 0: the whole file */
-        char *sentence; /* what is wrong, the value, what is allowed */
+        char *sentence; /* what is wrong, the value, what is allowed: one printable line without a secret */
 } ConfigDiagnostic;
 
 char *config_diagnostic_format(const ConfigDiagnostic *d); /* "FILE:LINE: error: SENTENCE" — caller frees */
@@ -20,15 +20,23 @@ typedef struct DaemonConfig { /* vipd.conf, [Daemon] */
         int log_level;        /* syslog level; LogLevel=, default info */
 } DaemonConfig;
 
+typedef struct ConfigPlace {
+        char *file;
+        unsigned line;
+} ConfigPlace;
+
 /* One .vip file with its drop-ins, or why not. */
 typedef struct ConfigEntry {
         char *name;
         InstanceConfig *config; /* NULL: broken, see the diagnostics with this instance name */
+        ConfigPlace vhid;       /* where it was set, for conflicts with others */
+        GArray *addresses;      /* ConfigPlace, one per address of config */
 } ConfigEntry;
 
 typedef struct ConfigSet {
         GPtrArray *entries;     /* ConfigEntry *, sorted by name; owned */
         GPtrArray *diagnostics; /* ConfigDiagnostic *, in file order; owned */
+        unsigned n_untold_errors;
         DaemonConfig daemon;
         bool incomplete; /* a directory could not be read: what is missing is not gone */
 } ConfigSet;

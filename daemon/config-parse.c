@@ -53,6 +53,8 @@ static uint64_t unit_usec(const char *unit, size_t n) {
                 { "", 1000000 },
                 { "us", 1 },
                 { "usec", 1 },
+                { "\xc2\xb5s", 1 }, /* U+00B5, the micro sign */
+                { "\xce\xbcs", 1 }, /* U+03BC, the Greek letter */
                 { "ms", 1000 },
                 { "msec", 1000 },
                 { "s", 1000000 },
@@ -73,6 +75,12 @@ static uint64_t unit_usec(const char *unit, size_t n) {
                 { "w", 604800 * UINT64_C(1000000) },
                 { "week", 604800 * UINT64_C(1000000) },
                 { "weeks", 604800 * UINT64_C(1000000) },
+                { "M", 2629800 * UINT64_C(1000000) }, /* a twelfth of 365.25 days, as systemd has it */
+                { "month", 2629800 * UINT64_C(1000000) },
+                { "months", 2629800 * UINT64_C(1000000) },
+                { "y", 31557600 * UINT64_C(1000000) },
+                { "year", 31557600 * UINT64_C(1000000) },
+                { "years", 31557600 * UINT64_C(1000000) },
         };
 
         for (size_t k = 0; k < G_N_ELEMENTS(units); k++)
@@ -101,7 +109,7 @@ static int parse_part(const char **text, uint64_t *total) {
                         }
         p += strspn(p, " ");
         unit = p;
-        while (g_ascii_isalpha(*p))
+        while (g_ascii_isalpha(*p) || (unsigned char) *p >= 0x80)
                 p++;
         usec = unit_usec(unit, (size_t) (p - unit));
         if (usec == 0)
@@ -134,6 +142,8 @@ unsigned config_word_distance(const char *a, const char *b) {
         size_t n = MIN(strlen(b), 63);
         unsigned row[64];
 
+        if (strlen(a) > 2 * 63) /* no word; near nothing */
+                return (unsigned) strlen(a);
         for (size_t k = 0; k <= n; k++)
                 row[k] = (unsigned) k;
         for (unsigned i = 1; *a; a++, i++) {

@@ -186,10 +186,46 @@ static const struct {
         { "StartDelay=-1\n", "", "StartDelay=-1: allowed is*" },
         { "Interface=abcdefghijklmnop\n", "", "*allowed is an interface name of 1 to 15 characters*" },
         { "Interface=a/b\n", "", "*allowed is an interface name*" },
-        { "Address=192.0.2.300\n", "", "*\"192.0.2.300\" is no address*" },
-        { "Address=192.0.2.0/33\n", "", "*is no address*" },
-        { "Address=224.0.0.1\n", "", "*unspecified, loopback, multicast or broadcast*" },
-        { "Address=::1\n", "", "*unspecified, loopback, multicast or broadcast*" },
+        { "Address=192.0.2.300\n", "", "Address=192.0.2.300: is no address; allowed are*" },
+        { "Address=192.0.2.1/33\n", "", "Address=192.0.2.1/33: is no address*" },
+        { "Address=192.0.2.1/\n", "", "*is no address*" },
+        { "Address=192.0.2.1/-1\n", "", "*is no address*" },
+        { "Address=2001:db8::1/129\n", "", "*is no address*" },
+        { "Address=fe80::1%eth0\n", "", "*is no address*" },
+        { "Address=web.example\n", "", "*is no address*" },
+        { "Address=192.0.2.1,192.0.2.2\n", "", "*is no address*" },
+        { "Address=192.0.2.1/0\n", "", "Address=192.0.2.1/0: has the length 0*" },
+        { "Address=192.0.2.0/24\n", "", "Address=192.0.2.0/24: is the network address of its own subnet*" },
+        { "Address=192.0.2.127/25\n", "", "Address=192.0.2.127/25: is the broadcast address of its own subnet*" },
+        { "Address=2001:db8::/64\n", "", "Address=2001:db8::/64: is the anycast address of all routers*" },
+        { "Address=224.0.0.1\n", "", "Address=224.0.0.1: is a multicast address*" },
+        { "Address=255.255.255.255\n", "", "*is the broadcast address, which*" },
+        { "Address=240.0.0.1\n", "", "*is in 240.0.0.0/4, which is reserved*" },
+        { "Address=0.0.0.0\n", "", "*is the unspecified address*" },
+        { "Address=0.1.2.3\n", "", "*is in 0.0.0.0/8*" },
+        { "Address=127.0.0.2/8\n", "", "*is a loopback address*" },
+        { "Address=169.254.0.9\n", "", "*is in the part of 169.254.0.0/16 that is reserved*" },
+        { "Address=169.254.255.9/16\n", "", "*is in the part of 169.254.0.0/16 that is reserved*" },
+        { "Address=::1\n", "", "*is the loopback address*" },
+        { "Address=::\n", "", "*is the unspecified address*" },
+        { "Address=ff02::1\n", "", "*is a multicast address*" },
+        { "Address=::ffff:192.0.2.9\n", "", "*is an IPv4 address in IPv6 notation*" },
+        { "Address=192.0.2.10\n", "", "Address=192.0.2.10: was listed in */web.vip:2 already*" },
+        { "[VIP] Enabled=no\n", "", "there is text behind the section header*" },
+        { "[VIP]# comment\n", "", "there is text behind the section header*" },
+        { "[VIP]]\n", "", "there is text behind the section header*" },
+        { "[VIP\n", "", "the section header has no closing ?" },
+        { "Description=a\033]0;b\a\n", "", "this line has a control character*" },
+        { "Description=a\302\233m\n", "", "this line has a control character*" },
+        { "Lease=86400\n", "", "Lease=86400: allowed is*" },
+        { "Lease=-1\n", "", "Lease=-1: allowed is*" },
+        { "Lease=\n", "", "Lease=: allowed is*" },
+        { "Enabled=\n", "", "Enabled=: allowed is yes or no" },
+        { "Interface=\n", "", "Interface=: allowed is*" },
+        { "Interface=..\n", "", "Interface=..: allowed is*" },
+        { "Interface=eth0 eth1\n", "", "Interface=eth0 eth1: allowed is*" },
+        { "StartDelay=500\302\265\n", "", "StartDelay=500\302\265: allowed is a time*" },
+        { "StartDelay=99999999999999999999\n", "", "StartDelay=99999999999999999999: allowed is*" },
         { "SyncGroup=a\n", "", "SyncGroup=a: not supported by this version" },
         { "MACAddress=virtual\n", "", "MACAddress=virtual: not supported by this version*" },
         { "this is no key\n", "", "*neither Key=Value*" },
@@ -200,7 +236,36 @@ static const struct {
         { "", "AdvSkew=-1\n", "AdvSkew=-1: allowed is*" },
         { "", "DeadRatio=0\n", "DeadRatio=0: allowed is a whole number from 1 to 255" },
         { "", "AdvSkew=\n", "AdvSkew=: allowed is*" },
-        { "", "Peers=192.0.2.256\n", "*a list of unicast*" },
+        { "", "VHID=\n", "VHID=: allowed is*" },
+        { "", "VHID=1 2\n", "VHID=1 2: allowed is*" },
+        { "", "VHID=\331\241\n", "VHID=\331\241: allowed is*" },
+        { "", "VHID=~\n", "VHID=~: allowed is*" },
+        { "", "VHID=18446744073709551617\n", "VHID=18446744073709551617: allowed is*" },
+        { "", "VHID=+1\n", "VHID=+1: allowed is*" },
+        { "", "DeadRatio=4294967297\n", "DeadRatio=4294967297: allowed is*" },
+        { "", "Multicast=2\n", "Multicast=2: allowed is yes or no" },
+        { "", "PreemptDelay=\n", "PreemptDelay=: allowed is a time*" },
+        { "", "PreemptDelay=1 fortnight\n", "PreemptDelay=1 fortnight: allowed is a time*" },
+        { "", "PreemptDelay=367d\n", "PreemptDelay=367d: allowed is a time*" },
+        { "", "PreemptDelay=infinity\n", "PreemptDelay=infinity: allowed is a time*" },
+        { "", "PassphraseFile=~/key\n", "PassphraseFile= is no absolute path*" },
+        { "", "PassphraseFile=/nonexistent/geheim\n", "PassphraseFile= names no file that exists" },
+        { "", "PassphraseFile=/dev/null/geheim\n", "PassphraseFile= names no file that exists" },
+        { "", "PassphraseFile=/dev/null\n", "the passphrase file /dev/null is not a regular file" },
+        { "", "Peers=192.0.2.256\n", "Peers=192.0.2.256: is no address; allowed is a list of unicast*" },
+        { "", "Peers=192.0.2.2 224.0.0.18\n", "Peers=224.0.0.18: is a multicast address*" },
+        { "", "Peers=::ffff:192.0.2.2\n", "*is an IPv4 address in IPv6 notation*" },
+        { "", "Peers=2001:db8::2\n", "Peers= names an IPv6 address, but Address= has none*" },
+        { "", "Peers=192.0.2.2 192.0.2.10\n", "Peers= names an address of Address=*" },
+        { "", "SourceAddress=127.0.0.1\n", "SourceAddress=127.0.0.1: is a loopback address*" },
+        { "", "SourceAddress=192.0.2.1/24\n", "SourceAddress=192.0.2.1/24: is no address*" },
+        { "", "[Announce]\nCount=0\n", "Count=0: allowed is a whole number from 1 to 100" },
+        { "", "[Announce]\nCount=101\n", "Count=101: allowed is*" },
+        { "", "[Announce]\nInterval=0\n", "Interval=0: allowed is a time of at least 1ms*" },
+        { "", "[Announce]\nRefresh=999us\n", "Refresh=999us: allowed is a time of at least 1ms*" },
+        { "", "[Takeover]\nUpScript=bin/up\n", "UpScript=bin/up: allowed is an absolute path" },
+        { "", "[Takeover]\nDownScript=~/down\n", "DownScript=~/down: allowed is an absolute path" },
+        { "", "[Takeover]\nDemoteHold=\n", "DemoteHold=: allowed is a time*" },
         { "", "ReplayProtection=yes\n", "ReplayProtection=yes: allowed is no or strict" },
         { "", "PassphraseFile=geheim\n", "PassphraseFile= is no absolute path*" },
         { "", "SourceAddress=192.0.2.1 192.0.2.2\n", "*at most one IPv4 and one IPv6 address" },
@@ -249,7 +314,7 @@ static void test_unknown_words_are_warned_of_with_the_nearest(Fixture *f, gconst
         set = load(f);
         (void) good(set, "web");
         assert_told(set, false, 4, "unknown key Adress=*did you mean Address= in ?VIP??");
-        assert_told(set, false, 8, "unknown section ?Anounce?*did you mean ?Announce??");
+        assert_told(set, false, 8, "unknown section ?Anounce?, ignored with all its keys; did you mean ?Announce??");
         assert_told(set, false, 10, "unknown key Upscript=*UpScript=*");
 }
 
@@ -264,7 +329,21 @@ static void test_all_that_is_missing_is_told_at_once(Fixture *f, gconstpointer d
         assert_told(set, true, 0, "there is no passphrase*");
 }
 
-static void test_conflicts_break_the_later_instance_alone(Fixture *f, gconstpointer data) {
+/* Which line of b says what which line of a said already. */
+static void assert_taken(const Fixture *f, const ConfigSet *set, const char *name, unsigned line, const char *what, const char *by) {
+        g_autofree char *path = g_strdup_printf("%s/%s", f->high, name), *pattern = g_strdup_printf("%s%s/%s; *", what, f->high, by);
+
+        for (guint k = 0; k < set->diagnostics->len; k++) {
+                const ConfigDiagnostic *d = g_ptr_array_index(set->diagnostics, k);
+
+                if (d->error && d->line == line && g_str_equal(d->file, path) && g_pattern_match_simple(pattern, d->sentence))
+                        return;
+        }
+        g_test_message("nothing in %s:%u matches %s", path, line, pattern);
+        g_assert_not_reached();
+}
+
+static void test_conflicts_break_the_later_instance_alone_and_name_both_lines(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f, "", "");
         g_autofree char *other = vip(f, "Address=\nAddress=192.0.2.11\n", "");
         g_autofree char *elsewhere = vip(f, "Interface=eth1\n", "");
@@ -274,12 +353,124 @@ static void test_conflicts_break_the_later_instance_alone(Fixture *f, gconstpoin
         put(f->high, "b.vip", other);
         put(f->high, "c.vip", elsewhere);
         put(f->high, "d.vip", "garbage");
+        put(f->high, "e.vip", other);
+        put(f->high, "e.vip.d/x.conf", "[CARP]\n# not in the main file\nVHID=2\n[VIP]\nAddress=\nAddress=192.0.2.12/24 192.0.2.10/24\n");
         set = load(f);
         (void) good(set, "a");
-        g_assert_null(entry(set, "b")->config);
+        for (const char *const *n = (const char *const[]) { "b", "c", "d", "e", NULL }; *n; n++)
+                g_assert_null(entry(set, *n)->config);
+        assert_taken(f, set, "b.vip", 7, "VHID=1 on eth0 is taken by ", "a.vip:5");
+        assert_taken(f, set, "c.vip", 2, "Address=192.0.2.10 is taken by ", "a.vip:2");
+        assert_taken(f, set, "e.vip.d/x.conf", 6, "Address=192.0.2.10 is taken by ", "a.vip:2");
+}
+
+/* fe80::1 is the usual address of a router on each of its links. */
+static void test_a_link_local_address_may_stand_on_two_links(Fixture *f, gconstpointer data) {
+        static const char format[] = "[VIP]\nAddress=fe80::1\nInterface=%s\n[CARP]\nVHID=%i\nPassphrase=geheim\n";
+        g_autofree char *a = g_strdup_printf(format, "eth0", 1), *b = g_strdup_printf(format, "eth1", 1);
+        g_autofree char *c = g_strdup_printf(format, "eth0", 2);
+        g_autoptr(ConfigSet) set = NULL;
+
+        put(f->high, "a.vip", a);
+        put(f->high, "b.vip", b);
+        put(f->high, "c.vip", c);
+        set = load(f);
+        (void) good(set, "a");
+        (void) good(set, "b");
         g_assert_null(entry(set, "c")->config);
-        assert_told(set, true, 0, "VHID=1 on eth0 is taken by */a.vip*");
-        assert_told(set, true, 0, "the address 192.0.2.10 belongs to */a.vip already");
+        assert_taken(f, set, "c.vip", 2, "Address=fe80::1 is taken by ", "a.vip:2");
+}
+
+static void test_addresses_that_look_wrong_and_work(Fixture *f, gconstpointer data) {
+        static const char line[] = "Address=192.0.2.0/31 198.51.100.255/23 203.0.113.0 2001:db8::/127 2001:db8:0:1::1/64 fe80::1/64 10.0.0.255\n";
+        g_autofree char *text = vip(f, line, ""), *strange = vip(f, "Address=169.254.1.1/16\n", "");
+        g_autoptr(ConfigSet) set = NULL, strange_set = NULL;
+
+        put(f->high, "web.vip", text);
+        set = load(f);
+        g_assert_cmpuint(good(set, "web")->n_addresses, ==, 8);
+        g_assert_cmpuint(set->diagnostics->len, ==, 0);
+        put(f->high, "web.vip", strange);
+        strange_set = load(f);
+        (void) good(strange_set, "web");
+        assert_told(strange_set, false, 4, "Address=169.254.1.1/16: is in 169.254.0.0/16, from which*");
+}
+
+/* Everywhere but behind its own key, and even there with the wrong name, the wrong length or twice. */
+static void test_no_passphrase_is_repeated_wherever_it_was_misplaced(Fixture *f, gconstpointer data) {
+        static const char *const lines[] = {
+                "VHID=g3heim/+word=\n",     "Enabled=g3heim/+word=\n",  "Address=g3heim/+word=\n",      "Lease=a g3heim/+word= b\n",
+                "Interface=g3heim/+word=\n", "g3heim/+word=\n",          "[g3heim/+word=]\n",            "[g3heim/+word=\n",
+                "[VIP] g3heim/+word=\n",    "Peers=g3heim/+word=\n",    "[Check g3heim/+word=]\n",      "g3heim/+word= = g3heim/+word=\n",
+                "Count=g3heim/+word=\n",    "UpScript=g3heim/+word=\n", "PassphraseFile=g3heim/+word=\n", "PassphraseFile=/g3heim/+word=\n",
+                "SyncGroup=g3heim/+word=\n", "OnUnitFailure=g3heim/+word=\n", "passphrase=g3heim/+word=\n", "Passphrase=g3heim/+word= is too long\n",
+        };
+        /* where the passphrase is known: in the file, in a file it names, as a credential, in a key with a slip; and where it is not */
+        static const char *const known[] = { "Passphrase=g3heim/+word=\n", "PassphraseFile=%s/key\n", "", "Pasphrase=g3heim/+word=\n", "" };
+        static const char *const sections[] = { "VIP", "CARP", "Announce", "Takeover" };
+
+        put(f->root, "key", "g3heim/+word=\n");
+        for (size_t s = 0; s < G_N_ELEMENTS(known) * G_N_ELEMENTS(lines) * G_N_ELEMENTS(sections); s++) {
+                const char *line = lines[s % G_N_ELEMENTS(lines)], *section = sections[s / G_N_ELEMENTS(lines) % G_N_ELEMENTS(sections)];
+                const char *key = known[s / G_N_ELEMENTS(lines) / G_N_ELEMENTS(sections)];
+                g_autofree char *credential = g_build_filename(f->root, "vipd.web", NULL);
+                g_autofree char *known_line = g_str_has_suffix(key, "key\n") ? g_strdup_printf("PassphraseFile=%s/key\n", f->root) : g_strdup(key);
+                g_autofree char *text = g_strdup_printf("[%s]\n%s[VIP]\nAddress=192.0.2.10\nInterface=eth0\n[CARP]\nVHID=1\n%s", section, line,
+                                                        known_line);
+                g_autoptr(ConfigSet) set = NULL;
+
+                if (s / G_N_ELEMENTS(lines) / G_N_ELEMENTS(sections) == 2)
+                        put(f->root, "vipd.web", "g3heim/+word=\n");
+                else
+                        (void) g_remove(credential);
+                put(f->high, "web.vip", text);
+                set = load(f);
+                g_assert_cmpuint(set->diagnostics->len, >, 0);
+                for (guint d = 0; d < set->diagnostics->len; d++) {
+                        g_autofree char *told = config_diagnostic_format(g_ptr_array_index(set->diagnostics, d));
+
+                        if (strstr(told, "g3heim"))
+                                g_error("told of %s in [%s]: %s", line, section, told);
+                }
+        }
+}
+
+static void test_what_is_told_is_one_printable_line(Fixture *f, gconstpointer data) {
+        g_autofree char *long_word = g_strnfill(5000, 'x');
+        g_autofree char *head = g_strdup_printf("Enabled=%s\nLease=\342\200\256a\342\200\250b\n", long_word), *text = vip(f, head, "");
+        g_autoptr(ConfigSet) set = NULL;
+
+        put(f->high, "web.vip", text);
+        put(f->high, "web.vip.d/\033[2J\n\xff.conf", "[VIP]\nEnabled=x\n");
+        put(f->high, "a\nb\033.vip", "");
+        set = load(f);
+        assert_told(set, true, 4, "Enabled=xxxxxxxxxxxxx*...: allowed is yes or no");
+        assert_told(set, true, 5, "Lease=\\u202ea\\u2028b: allowed is*");
+        assert_told(set, true, 0, "\"a\\x0ab\\x1b\" cannot name an instance*");
+        for (guint k = 0; k < set->diagnostics->len; k++) {
+                g_autofree char *line = config_diagnostic_format(g_ptr_array_index(set->diagnostics, k));
+
+                g_assert_true(g_utf8_validate(line, -1, NULL));
+                g_assert_cmpuint(strlen(line), <, 1000);
+                for (const char *p = line; *p; p++)
+                        g_assert_true((unsigned char) *p >= ' ' && *p != 0x7f);
+        }
+}
+
+/* A file of nothing but mistakes must not cost a log of as many lines; and the last of them counts as an error like the first. */
+static void test_not_every_one_of_a_thousand_mistakes_is_told(Fixture *f, gconstpointer data) {
+        g_autofree char *text = vip(f, "", "");
+        g_autoptr(GString) mistakes_text = g_string_new(text);
+        g_autoptr(ConfigSet) set = NULL;
+
+        for (int k = 0; k < 1000; k++)
+                g_string_append_printf(mistakes_text, "AdvSkew=x%i\nUnknown%i=\n", k, k);
+        put(f->high, "web.vip", mistakes_text->str);
+        set = load(f);
+        g_assert_null(entry(set, "web")->config);
+        g_assert_cmpuint(set->diagnostics->len, ==, 128);
+        g_assert_cmpuint(config_set_n_errors(set), ==, 1000);
+        assert_told(set, true, 7 + 2 * 63, "too many mistakes*");
 }
 
 static void test_passphrases(Fixture *f, gconstpointer data) {
@@ -361,22 +552,123 @@ static void test_precedence_drop_ins_and_masks(Fixture *f, gconstpointer data) {
 }
 
 static void test_texts_that_are_no_texts(Fixture *f, gconstpointer data) {
-        g_autofree char *big = g_strnfill(70000, '#');
+        g_autofree char *big = g_strnfill(70000, '#'), *x = g_strnfill(200, 'x'), *long_section = g_strdup_printf("[%s]\nVHID=1\n", x);
         g_autoptr(ConfigSet) set = NULL;
 
         put_mode(f->high, "nul.vip", "[VIP]\nAddr\0ess=1\n", 17, 0600);
         put(f->high, "utf.vip", "[VIP]\nDescription=\xff\xfe\n");
         put(f->high, "big.vip", big);
-        put(f->high, "section.vip", "Address=1\n[VIP\n");
+        put(f->high, "section.vip", "Address=1\n[VIP\n[]\nAddress=2\n");
+        put(f->high, "long.vip", long_section);
         put(f->high, "-bad.vip", "");
         set = load(f);
         assert_told(set, true, 2, "this line is not UTF-8 text");
         assert_told(set, true, 0, "not a regular file of at most 64 KiB");
-        assert_told(set, true, 1, "a key stands before the first ?Section?");
-        assert_told(set, true, 2, "the section header * has no closing ?");
+        assert_told(set, true, 1, "this key is in no section*");
+        assert_told(set, true, 2, "the section header has no closing ?");
+        assert_told(set, false, 3, "unknown section, ignored*");
+        assert_told(set, true, 1, "the name of the section is longer than 128 bytes");
+        assert_told(set, true, 2, "this key is in no section*");
         assert_told(set, true, 0, "\"-bad\" cannot name an instance*");
         for (guint k = 0; k < set->entries->len; k++)
                 g_assert_null(((ConfigEntry *) g_ptr_array_index(set->entries, k))->config);
+}
+
+/* None of these may be waited for, read to its end, or taken for an empty directory. */
+static void test_files_that_are_no_files(Fixture *f, gconstpointer data) {
+        static const char *const links[][2] = { { "loop.vip", "loop.vip" },
+                                                { "zero.vip", "/dev/zero" },
+                                                { "gone.vip", "/nonexistent" },
+                                                { "web.vip.d/loop.conf", "loop.conf" } };
+        g_autofree char *text = vip(f, "", ""), *fifo = g_build_filename(f->high, "fifo.vip", NULL);
+        g_autofree char *big = g_build_filename(f->high, "big.vip", NULL), *secret = g_strdup_printf("%s/secret", f->root);
+        g_autofree char *hang = g_strdup_printf("[VIP]\nAddress=192.0.2.12\nInterface=eth0\n[CARP]\nVHID=9\nPassphraseFile=%s\n", secret);
+        g_autofree char *file_as_directory = vip(f, "Address=\nAddress=192.0.2.13\n", "VHID=2\n");
+        g_autoptr(ConfigSet) set = NULL;
+
+        put(f->high, "web.vip", text);
+        put(f->high, "web.vip.d/ok.conf", "");
+        put(f->high, "dir.vip/x", "");
+        put(f->high, "hang.vip", hang);
+        put(f->high, "fd.vip", file_as_directory);
+        put(f->high, "fd.vip.d", "");
+        for (size_t k = 0; k < G_N_ELEMENTS(links); k++) {
+                g_autofree char *path = g_build_filename(f->high, links[k][0], NULL);
+
+                g_assert_cmpint(symlink(links[k][1], path), ==, 0);
+        }
+        g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+        g_assert_cmpint(mkfifo(secret, 0600), ==, 0);
+        put(f->high, "big.vip", "");
+        g_assert_cmpint(truncate(big, 100 << 20), ==, 0);
+        set = load(f);
+        for (guint k = 0; k < set->entries->len; k++) {
+                const ConfigEntry *e = g_ptr_array_index(set->entries, k);
+                g_autofree char *problem = config_set_problem(set, e->name);
+
+                g_assert_null(e->config);
+                g_assert_nonnull(problem);
+        }
+        g_assert_cmpuint(set->entries->len, ==, 8);
+        g_assert_true(set->incomplete); /* fd.vip.d */
+        assert_told(set, true, 0, "not a regular file of at most 64 KiB");
+        assert_told(set, true, 0, "cannot be read: Too many levels of symbolic links");
+        assert_told(set, true, 0, "cannot be read: No such file or directory");
+        assert_told(set, true, 6, "the passphrase file * is not a regular file");
+        assert_told(set, false, 0, "is a directory, and not read as a file");
+}
+
+/* Root may read everything, so the directory that cannot be read is a file. */
+static void test_a_directory_that_cannot_be_read_is_told_once_and_is_not_empty(Fixture *f, gconstpointer data) {
+        g_autoptr(ConfigSet) set = NULL;
+        guint n = 0;
+
+        put(f->root, "high", "");
+        set = load(f);
+        g_assert_true(set->incomplete);
+        for (guint k = 0; k < set->diagnostics->len; k++)
+                n += g_str_equal(((ConfigDiagnostic *) g_ptr_array_index(set->diagnostics, k))->file, f->high) ? 1 : 0;
+        g_assert_cmpuint(n, ==, 1);
+        g_assert_cmpuint(config_set_n_errors(set), >, 0);
+}
+
+/* Every name that is accepted can stand in vipd-master@NAME.target as it is. */
+static void test_names_of_instances(Fixture *f, gconstpointer data) {
+        static const char *const fine[] = { "a", "web-1", "Web.front_door:2", "0", "_x", ":x" };
+        static const char *const wrong[] = { "a b", "-a", "a@b", "a\\x2db", "\303\274", "a%i", "a\"b", "a$b" };
+        g_autofree char *longest = g_strnfill(64, 'n'), *longer = g_strnfill(65, 'n');
+        g_autoptr(ConfigSet) set = NULL;
+        guint n = 0;
+
+        for (size_t k = 0; k < G_N_ELEMENTS(fine) + 1; k++) {
+                g_autofree char *name = g_strdup_printf("%s.vip", k < G_N_ELEMENTS(fine) ? fine[k] : longest);
+                g_autofree char *text = g_strdup_printf("[VIP]\nAddress=192.0.2.%zu\nInterface=eth0\n[CARP]\nVHID=%zu\nPassphrase=geheim\n", k + 1, k + 1);
+
+                put(f->high, name, text);
+        }
+        for (size_t k = 0; k < G_N_ELEMENTS(wrong) + 1; k++) {
+                g_autofree char *name = g_strdup_printf("%s.vip", k < G_N_ELEMENTS(wrong) ? wrong[k] : longer);
+
+                put(f->high, name, "");
+        }
+        put(f->high, ".hidden.vip", "garbage");
+        set = load(f);
+        for (guint k = 0; k < set->entries->len; k++)
+                n += ((ConfigEntry *) g_ptr_array_index(set->entries, k))->config ? 1 : 0;
+        g_assert_cmpuint(n, ==, G_N_ELEMENTS(fine) + 1);
+        g_assert_cmpuint(set->entries->len, ==, G_N_ELEMENTS(fine) + G_N_ELEMENTS(wrong) + 2);
+        g_assert_cmpuint(config_set_n_errors(set), ==, G_N_ELEMENTS(wrong) + 1);
+}
+
+static void test_comments_and_a_byte_order_mark_change_nothing(Fixture *f, gconstpointer data) {
+        g_autofree char *text = g_strdup_printf("\xef\xbb\xbf[VIP] # front\nAddress=192.0.2.10\t# a\nInterface=eth0 # b=c\n; c\n[CARP]\t;d\n"
+                                                "VHID=1\nPassphraseFile=%s/key # e\nAdvSkew=7#8\n", f->root);
+        g_autoptr(ConfigSet) set = NULL;
+
+        put(f->high, "web.vip", text);
+        set = load(f);
+        assert_told(set, true, 8, "AdvSkew=7#8: allowed is*");
+        g_assert_cmpuint(set->diagnostics->len, ==, 1);
 }
 
 static void test_a_repeated_key_counts_once_with_a_warning(Fixture *f, gconstpointer data) {
@@ -395,10 +687,12 @@ static void test_the_daemons_own_file(Fixture *f, gconstpointer data) {
         put(f->low, "vipd.conf", "[Daemon]\nLogLevel=debug\n");
         set = load(f);
         g_assert_cmpint(set->daemon.log_level, ==, LOG_DEBUG);
-        put(f->high, "vipd.conf", "[Daemon]\nLogLevel=loud\nColour=red\n");
+        put(f->high, "vipd.conf", "[Daemon]\nLogLevel=loud\nColour=red\n[Deamon]\nLogLevel=err\n[Daemon]\nLogLevel=\342\200\256\n");
         bad = load(f);
         assert_told(bad, true, 2, "LogLevel=loud: allowed is emerg*");
-        assert_told(bad, false, 3, "unknown key Colour=*");
+        assert_told(bad, false, 3, "unknown key in ?Daemon?, ignored; did you mean LogLevel=?");
+        assert_told(bad, false, 4, "unknown section, ignored; did you mean ?Daemon??");
+        assert_told(bad, true, 7, "LogLevel=\\u202e: allowed is*");
         g_assert_cmpint(bad->daemon.log_level, ==, LOG_INFO);
 }
 
@@ -406,8 +700,8 @@ static void test_times(void) {
         static const struct {
                 const char *text;
                 uint64_t usec;
-        } times[] = { { "0", 0 }, { "3", 3000000 }, { "500ms", 500000 }, { "1.5s", 1500000 }, { "1min 30s", 90000000 }, { "2h", 7200000000 }, { "10us", 10 }, { "1 min", 60000000 } };
-        static const char *const wrong[] = { "", "x", "1x", "-1", "1..5s", "99999999999w", " 1", "ms" };
+        } times[] = { { "0", 0 }, { "3", 3000000 }, { "500ms", 500000 }, { "1.5s", 1500000 }, { "1min 30s", 90000000 }, { "2h", 7200000000 }, { "10us", 10 }, { "1 min", 60000000 }, { "7\302\265s", 7 }, { "7\316\274s", 7 }, { "2M", 5259600000000 }, { "1y", 31557600000000 }, { "000", 0 }, { "1s1s", 2000000 } };
+        static const char *const wrong[] = { "", "x", "1x", "-1", "1..5s", "99999999999w", " 1", "ms", "1.", ".5", "1,5s", "1\302\265", "1s-1s", "\342\210\236", "1 s x", "367d", "1MS", "0x1" };
         uint64_t usec;
 
         for (size_t k = 0; k < G_N_ELEMENTS(times); k++) {
@@ -442,12 +736,21 @@ int main(int argc, char **argv) {
         ADD(later_sections_are_refused_as_not_supported);
         ADD(unknown_words_are_warned_of_with_the_nearest);
         ADD(all_that_is_missing_is_told_at_once);
-        ADD(conflicts_break_the_later_instance_alone);
+        ADD(conflicts_break_the_later_instance_alone_and_name_both_lines);
+        ADD(a_link_local_address_may_stand_on_two_links);
+        ADD(addresses_that_look_wrong_and_work);
+        ADD(no_passphrase_is_repeated_wherever_it_was_misplaced);
+        ADD(what_is_told_is_one_printable_line);
+        ADD(not_every_one_of_a_thousand_mistakes_is_told);
         ADD(passphrases);
         ADD(a_passphrase_in_a_readable_file_is_refused);
         ADD(a_credential_is_the_passphrase_when_the_file_has_none);
         ADD(precedence_drop_ins_and_masks);
         ADD(texts_that_are_no_texts);
+        ADD(files_that_are_no_files);
+        ADD(a_directory_that_cannot_be_read_is_told_once_and_is_not_empty);
+        ADD(names_of_instances);
+        ADD(comments_and_a_byte_order_mark_change_nothing);
         ADD(a_repeated_key_counts_once_with_a_warning);
         ADD(the_daemons_own_file);
         g_test_add_func("/config/times", test_times);
