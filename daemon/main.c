@@ -338,13 +338,24 @@ static int clean_up(const Options *o) {
 /* vipd --check [DIR]: every mistake on stdout; 0 if there is no error */
 static int check(const Daemon *d, const Options *o) {
         const char *only[] = { o->rest ? o->rest[0] : NULL, NULL };
-        g_autoptr(ConfigSet) set =
-                config_load(only[0] ? only : d->directories, g_getenv("CREDENTIALS_DIRECTORY"));
+        const char *asked = only[0] ?: o->config_dir;
+        g_autoptr(ConfigSet) set = NULL;
 
+        /* of the system's directories each may be missing; one that was named was meant */
+        if (asked && !g_file_test(asked, G_FILE_TEST_IS_DIR)) {
+                (void) fprintf(stderr, "vipd: \"%s\" is no directory; --check takes the one with the *.vip files\n", asked);
+                return EXIT_FAILURE;
+        }
+        set = config_load(only[0] ? only : d->directories, g_getenv("CREDENTIALS_DIRECTORY"));
         for (guint k = 0; k < set->diagnostics->len; k++) {
                 g_autofree char *text = config_diagnostic_format(g_ptr_array_index(set->diagnostics, k));
 
                 puts(text);
+        }
+        /* who could not be told does not take it for the truth that all is well */
+        if (fflush(stdout) != 0) {
+                (void) fprintf(stderr, "vipd: standard output: %s\n", g_strerror(errno));
+                return EXIT_FAILURE;
         }
         return config_set_n_errors(set) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
