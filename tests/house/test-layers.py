@@ -39,12 +39,17 @@ ROOMS = [
     ("daemon/instance-log.?", ['"instance-log.h"', INSTANCE, UTIL] + ISO_C + GLIB),
     ("daemon/persist.?", ['"persist.h"', UTIL] + GLIB + POSIX),
     ("daemon/privileges.?", ['"privileges.h"', UTIL] + GLIB + POSIX),
+    ("daemon/unit-ops.h", GLIB),
+    ("daemon/handover.?", ['"handover.h"', '"unit-ops.h"', INSTANCE, UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX),
+    ("daemon/record.?", ['"record.h"', '"config.h"', IO, UTIL, "<glib/gstdio.h>"] + GLIB + POSIX + LOOP),
     ("daemon/takeover.?", ['"takeover.h"', INSTANCE, UTIL] + GLIB + POSIX + LOOP),
-    ("daemon/manager.?", ['"manager.h"', '"persist.h"', '"instance-log.h"', '"instance-ops.h"', INSTANCE, CONFIG, UTIL] + GLIB + POSIX + LOOP),
+    ("daemon/manager.?", ['"manager.h"', '"persist.h"', '"record.h"', '"handover.h"', '"instance-log.h"', '"instance-ops.h"', INSTANCE, CONFIG, UTIL] + GLIB + POSIX + LOOP),
+    ("daemon/service.?", ['"service.h"', '"manager.h"', UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX + LOOP),
+    ("daemon/targets.?", ['"targets.h"', '"unit-ops.h"', '"manager.h"', UTIL] + GLIB + POSIX + LOOP),
     ("daemon/ucarp-options.?", ['"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX),
     ("daemon/ucarp-main.c", ['"manager.h"', '"takeover.h"', '"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX + LOOP),
     ("daemon/main.c", ['"*.h"', '"dbus/bus.h"', UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX + LOOP),
-    ("dbus/*", [DBUS, '"manager.h"', UTIL, "<systemd/sd-bus.h>"] + GLIB + POSIX + LOOP),
+    ("dbus/*", [DBUS, '"manager.h"', '"unit-ops.h"', UTIL, "<systemd/sd-bus.h>"] + GLIB + POSIX + LOOP),
 ]
 
 # libsystemd owns everything that waits or talks, and nothing waits: not another loop, not a thread, not a shell, not an answer.
