@@ -591,11 +591,11 @@ def cases(namespace):
     return {name[5:].replace("_", "-"): f for name, f in namespace.items() if name.startswith("test_") and inspect.isfunction(f)}
 
 
-def run_inside(function):
+def run_inside(function, make_lab=Lab):
     """In the private namespaces, as their process 1's child: one test."""
     lab = None
     try:
-        lab = Lab()
+        lab = make_lab()
         function(lab)
         lab.finish()
     except Skip as reason:

@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The laboratory of the boot tests: hosts that boot a real systemd, with dbus-daemon, polkitd and vipd as a package installs it. Network,
+observer, probe and all waiting are those of tests/net/lab.py: the same bridge, and hosts n1, n2, ... that now have an init.
+
+A host is systemd-nspawn in a control group of its own, on an overlay of its own, in the network namespace that it would have as a plain
+host of tests/net. Everything lives in private mount, network and process namespaces and dies with the test, however it ends; only
+the emptied control groups are left then, and the next test removes them.
+
+A test file defines functions `test_...(lab)` and ends with `hosts.main()`, with the arguments that tests/net/lab.py knows.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../net"))
+import image  # noqa: E402
+import lab as net  # noqa: E402
+from lab import KEY, VIP, VIP6, Skip, check, hold, instance, now, run, wait  # noqa: E402,F401
+
+BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
+CACHE = os.environ.get("VIPD_TEST_BOOT", os.path.join(BUILD, "tests/boot"))
+
+INSTANCE = "org.vipd1.Instance"
+DENIED = ("Access denied", "Interactive authentication", "AccessDenied", "InteractiveAuthorizationRequired")
+GROUPS = "/sys/fs/cgroup"
+BOOT_TIMEOUT = 60.0
+# what a container has no use for, and what would only make noise
+MASKED = ["networking.service", "console-getty.service", "getty@tty1.service", "systemd-logind.service", "e2scrub_reap.service",
+          "systemd-pstore.service"]
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat", "SYSTEMD_COLORS": "0"}
+
+
+class Node(net.Host):
+    """A host with an init. `root` is its file system, from outside, running or not."""
+
+    def __init__(self, lab, name, number):
+        super().__init__(lab, name, number)
+        self.root = f"{self.room}/root"
+        self.group = f"{GROUPS}/{lab.identity}-{name}"
+        self.console = f"{self.room}/console"
+        self.nspawn = None
+        self.n_boots = 0
+        for path in ("layer", "layer/up", "layer/work", "root"):
+            os.mkdir(f"{self.room}/{path}")
+            if path == "layer":
+                run("mount", "-t", "tmpfs", "-o", "mode=0755", "none", f"{self.room}/layer")
+        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={':'.join(lab.layers)},upperdir={self.room}/layer/up,"
+            f"workdir={self.room}/layer/work", self.root)
+        self.write("/etc/hostname", f"{name}\n")
+
+    def plug(self, configure=True):
+        super().plug(configure)
+        # a host keeps its card when it boots again
+        self.ip("link", "set", "eth0", "address", f"02:00:00:00:00:{self.number:02x}")
+
+    # its files
+
+    def write(self, path, text, mode=0o644, group=None):
+        """A file of the host, running or not. group: a name that /etc/group of the host knows."""
+        where = f"{self.root}{path}"
+        os.makedirs(os.path.dirname(where), exist_ok=True)
+        with open(where, "w") as f:
+            f.write(text)
+        os.chmod(where, mode)
+        if group:
+            with open(f"{self.root}/etc/group") as f:
+                os.chown(where, 0, next(int(line.split(":")[2]) for line in f if line.startswith(f"{group}:")))
+
+    def configure(self, files=None, **keys):
+        """The .vip files: {name: text}, or None for one instance `web` of net.instance(**keys). The passphrase is a file that only
+        root and vipd may read."""
+        run("systemd-sysusers", f"--root={self.root}")
+        self.write("/etc/vipd/key", f"{net.KEY}\n", mode=0o640, group="vipd")
+        for name, text in (files if files is not None else {"web": net.instance(**keys)}).items():
+            self.write(f"/etc/vipd/{name if '.' in name else name + '.vip'}", text.replace("@KEYFILE@", "/etc/vipd/key"))
+
+    def enable(self, *units):
+        """Before the host boots; afterwards systemctl() does it."""
+        run("systemctl", f"--root={self.root}", "enable", *units)
+
+    # its life
+
+    def boot(self):
+        """Starts the host's init; returns at once. See wait_up()."""
+        check(self.nspawn is None or self.nspawn.poll() is not None, f"{self.name} runs already")
+        if self.n_boots:
+            # a host that lost its power has also lost what its kernel knew
+            with contextlib.suppress(AssertionError):
+                run("ip", "link", "del", self.port)
+            self.plug()
+        self.n_boots += 1
+        os.makedirs(self.group, exist_ok=True)
+        argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
+                f"--network-namespace-path=/run/netns/{self.name}", "--register=no", "--keep-unit", "--console=read-only", "--boot",
+                # as on a real host: units may raise their limits, and IPAddressDeny= is enforced
+                "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_SYS_RESOURCE", "--system-call-filter=bpf",
+                *(f"systemd.mask={unit}" for unit in MASKED)]
+        environment = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+        group = self.group
+
+        def enter_group():
+            with open(f"{group}/cgroup.procs", "w") as f:
+                f.write("0")
+
+        with open(self.console, "a") as console:
+            self.nspawn = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                                           preexec_fn=enter_group, cwd="/")
+
+    def leader(self):
+        """The process id of the host's init, None while there is none."""
+        with contextlib.suppress(OSError, IndexError):
+            with open(f"{self.group}/payload/init.scope/cgroup.procs") as f:
+                return int(f.read().split()[0])
+        return None
+
+    def wait_up(self):
+        def up():
+            check(self.nspawn.poll() is None, f"{self.name} ended while it booted")
+            return self.leader() and self.run("systemctl", "is-system-running", fail=False).stdout.strip() in ("running", "degraded")
+        wait(up, f"{self.name} is up", BOOT_TIMEOUT, every=0.02)
+
+    def wait_down(self, timeout=30.0):
+        """Awaits the end; returns the exit status of nspawn, 133 for a reboot."""
+        return self.nspawn.wait(timeout)
+
+    def shut_down(self, verb):
+        """systemctl reboot or poweroff, as an administrator says it; returns when the last process has ended."""
+        self.run("systemctl", verb)
+        status = self.wait_down()
+        check(status == {"reboot": 133, "poweroff": 0}[verb], f"{self.name} ended with {status} on {verb}")
+
+    def reboot(self):
+        self.shut_down("reboot")
+        self.boot()
+        self.wait_up()
+
+    def lose_power(self):
+        """Every process of the host dies at once, and the cable with it."""
+        self.carrier(False)
+        self.kill_all()
+
+    def kill_all(self):
+        """Every process of the host dies at once; its kernel lives on, with all addresses."""
+        with open(f"{self.group}/cgroup.kill", "w") as f:
+            f.write("1")
+        self.nspawn.wait(10)
+
+    def freeze(self, on=True):
+        """The host's processes stand still; its kernel does not. Returns when the last one does."""
+        with open(f"{self.group}/cgroup.freeze", "w") as f:
+            f.write("1" if on else "0")
+        wait(lambda: f"frozen {int(on)}" in open(f"{self.group}/cgroup.events").read(), f"{self.name} frozen: {on}")
+
+    def thaw(self):
+        self.freeze(False)
+
+    # what is done on it
+
+    def inside(self, *argv, user=None):
+        """argv, run in the host as root or `user`. It is in no unit of the host: a frozen host does not stop it."""
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
+        leader = wait(self.leader, f"{self.name} has an init")
+        return ["nsenter", f"--target={leader}", "--all", "--", *become, *map(str, argv)]
+
+    def run(self, *argv, user=None, fail=True, **more):
+        return run(*self.inside(*argv, user=user), fail=fail, env=ENVIRONMENT, cwd="/", **more)
+
+    def systemctl(self, *argv, fail=True, user=None):
+        return self.run("systemctl", *argv, fail=fail, user=user)
+
+    def show(self, unit, name):
+        """One property of a unit."""
+        return self.systemctl("show", "--value", f"--property={name}", unit).stdout.strip()
+
+    def active(self, unit):
+        return self.show(unit, "ActiveState")
+
+    def process_id(self, unit="vipd.service"):
+        """The main process of a unit, as this side of the process namespace numbers it."""
+        group = self.show(unit, "ControlGroup")
+        with open(f"{self.group}/payload{group}/cgroup.procs") as f:
+            return int(f.read().split()[0])
+
+    def call(self, member, *arguments, instance="web", interface=INSTANCE, user=None):
+        """A method of an instance; returns the finished busctl."""
+        return self.run("busctl", "--json=short", "call", "org.vipd1", f"/org/vipd1/instance/{instance}", interface, member, *arguments,
+                        user=user, fail=False)
+
+    def get(self, name, instance="web", user=None):
+        """A property of an instance; None while nobody answers. Does not start vipd."""
+        result = self.run("busctl", "--json=short", "--auto-start=no", "get-property", "org.vipd1", f"/org/vipd1/instance/{instance}",
+                          INSTANCE, name, user=user, fail=False)
+        return json.loads(result.stdout)["data"] if result.returncode == 0 else None
+
+    def state(self, instance="web"):
+        return self.get("State", instance)
+
+    def wait_state(self, state, instance="web", timeout=15.0):
+        wait(lambda: self.state(instance) == state, lambda: f"{instance} on {self.name} is {state}, not {self.state(instance)}", timeout,
+             every=0.02)
+
+    def journal(self, *matches, since=0):
+        """Entries as dictionaries of their fields, in order, over all boots. Read from the files, so it needs no running host.
+        since: CLOCK_BOOTTIME in microseconds, as now() says it."""
+        argv = ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--quiet", "--no-pager", *matches]
+        if since:
+            argv.append(f"--since=@{time.time() - (now() - since) / 1e6:.6f}")
+        return [json.loads(line) for line in run(*argv).stdout.splitlines()]
+
+    def transitions(self, instance="web", since=0):
+        """What the journal says of an instance's states: (old, new, reason)."""
+        return [(e["VIPD_PREVIOUS_STATE"], e["VIPD_STATE"], e["VIPD_REASON"])
+                for e in self.journal(f"VIPD_INSTANCE={instance}", since=since) if "VIPD_PREVIOUS_STATE" in e]
+
+    def listened(self, instance="web", advbase=1, advskew=0):
+        """Awaits the end of the start delay: from now on it may take over."""
+        began = wait(lambda: self.get("StateChangeTimestampMonotonic", instance), f"{self.name} has begun to listen")
+        wait(lambda: now() > began + net.dead_usec(advbase, advskew), "the start delay")
+
+
+class BootLab(net.Lab):
+    """See the top of this file."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = json.loads(os.environ["VIPD_TEST_LAYERS"])
+        self.identity = os.environ["VIPD_TEST_IDENTITY"]
+        os.makedirs("/run/lock", exist_ok=True)
+        # one view on every machine, whatever hierarchy it has itself
+        run("mount", "-t", "cgroup2", "none", GROUPS)
+
+    def host(self, name, number):
+        if not name.startswith("n"):
+            return super().host(name, number)
+        self.hosts[name] = Node(self, name, number)
+        return self.hosts[name]
+
+    def booted(self, n, prepare=None, vipd=True, **keys):
+        """n hosts and a client, up, with one instance `web`: n1 is the best. vipd=False: with vipd installed, but not configured or
+        enabled. prepare(node): what else is to be done before they boot."""
+        nodes = self.nodes(n)
+        for node in nodes:
+            if vipd:
+                node.configure(**{"advskew": 50 * (node.number - 1), **keys})
+                node.enable("vipd.service")
+            if prepare:
+                prepare(node)
+            node.boot()
+        client = self.client()
+        for node in nodes:
+            node.wait_up()
+        return [*nodes, client]
+
+    def elected(self, n, prepare=None, **keys):
+        """The same with n1 as master, and the others ready to follow."""
+        *nodes, client = self.booted(n, prepare, **keys)
+        for node in nodes:
+            node.wait_state("master" if node.number == 1 else "backup")
+            if node.number > 1:
+                node.listened(advbase=keys.get("advbase", 1), advskew=50 * (node.number - 1))
+        wait(lambda: self.holder() == 1, "n1 holds the address")
+        return [*nodes, client]
+
+    def holders(self, address=VIP):
+        self.observer.sync()
+        return self.observer.holders(address)
+
+    def holder(self, address=VIP):
+        """The number of the host that holds the address, None if that is not exactly one."""
+        holders = self.holders(address)
+        return next(iter(holders)) if len(holders) == 1 else None
+
+    def bow_outs(self, node, since=0):
+        """The last words of a master: the time of each."""
+        self.observer.sync()
+        return [e.t for e in self.observer.carp(node, since, advbase=255, advskew=255)]
+
+    def booted_nodes(self):
+        return [h for h in self.hosts.values() if isinstance(h, Node) and h.n_boots]
+
+    def finish(self):
+        super().finish()
+        for node in self.booted_nodes():
+            if node.leader() and node.nspawn.poll() is None:
+                check(node.active("vipd.service") != "failed", f"vipd failed on {node.name}")
+
+    def story(self):
+        parts = [super().story()]
+        for node in self.booted_nodes():
+            with contextlib.suppress(OSError), open(node.console, errors="replace") as f:
+                parts.append(f"--- console of {node.name}\n" + f.read()[-2000:])
+            journal = run("journalctl", f"--directory={node.root}/var/log/journal", "--output=short-monotonic", "--quiet", "--no-pager",
+                          "--lines=120", fail=False).stdout
+            parts.append(f"--- journal of {node.name}\n{journal}")
+        return "\n".join(parts)
+
+
+def groups_of(identity="*"):
+    """The control groups that labs left, the deepest first."""
+    with open("/proc/self/mounts") as f:
+        mounts = [line.split()[1] for line in f if line.split()[2] == "cgroup2"]
+    found = [path for mount in mounts for top in glob.glob(f"{mount}/vipd-boot-{identity}-n*") for path, _, _ in os.walk(top, topdown=False)]
+    return found
+
+
+def sweep(identity="*"):
+    """Removes the control groups of labs that have ended."""
+    for path in groups_of(identity):
+        lab = re.search(r"/vipd-boot-(\d+)-", path)
+        if identity != "*" or not os.path.exists(f"/proc/{lab[1]}"):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+
+def run_lab(script, name):
+    """Runs one test in a lab of its own; returns its exit status."""
+    process = subprocess.Popen(net.enter(script, name), env={**os.environ, "VIPD_TEST_IDENTITY": f"vipd-boot-{os.getpid()}"})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.kill())
+    status = process.wait()
+    # its processes are gone within moments, then so can be the groups
+    with contextlib.suppress(AssertionError):
+        wait(lambda: sweep(os.getpid()) or not groups_of(os.getpid()), "emptied control groups")
+    return status
+
+
+def main():
+    script = os.path.abspath(sys.modules["__main__"].__file__)
+    found = net.cases(vars(sys.modules["__main__"]))
+    arguments = sys.argv[1:]
+    if arguments == ["--list"]:
+        print("\n".join(found))
+        return
+    if arguments[:1] == ["--inside"]:
+        # process 1 of a namespace ignores signals without a handler
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+        status = net.run_inside(found[arguments[1]], BootLab)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    if os.geteuid() != 0 or not shutil.which("systemd-nspawn") or not shutil.which("mmdebstrap"):
+        print("skipped: booting hosts needs root, systemd-nspawn and mmdebstrap")
+        sys.exit(77)
+    sweep()
+    try:
+        os.environ["VIPD_TEST_LAYERS"] = json.dumps(image.prepare(BUILD, CACHE))
+    except image.Unfit as reason:
+        print(f"skipped: {reason}")
+        sys.exit(77)
+    worst = 0
+    for name in arguments or found:
+        began = time.monotonic()
+        status = run_lab(script, name)
+        word = {0: "ok", 77: "skipped"}.get(status, "FAILED")
+        print(f"{word:8} {time.monotonic() - began:5.1f} s  {name}", flush=True)
+        worst = max(worst, status if len(arguments) == 1 or status not in (0, 77) else 0)
+    sys.exit(worst)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the hosts of the boot tests boot from: a Debian root made by mmdebstrap, and a layer on top of it that `meson install` fills as a
+packager would. Both lie in the build directory, are made once, and are only read afterwards: every host has an overlay of its own.
+
+Knows nothing of hosts or tests. Several tests may come at once: the first one makes what is missing, the others wait.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+
+SUITE = "bookworm"
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light",
+            # what vipd links
+            "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200"]
+
+# Nothing here ever reads a manual, and nothing but what a test starts should run.
+TIDY = r"""set -eu
+cd "$1"
+rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/info var/cache/apt var/lib/apt/lists
+rm -f etc/hostname etc/machine-id etc/systemd/system/multi-user.target.wants/* etc/systemd/system/timers.target.wants/*
+: >etc/machine-id
+mkdir -p var/log/journal
+"""
+
+
+class Unfit(Exception):
+    """This build cannot be installed as a package is."""
+
+
+@contextlib.contextmanager
+def locked(path):
+    with open(path, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def quiet(*argv):
+    result = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {result.returncode}:\n{result.stdout}")
+
+
+def make(path, fill):
+    """A directory that is either complete or not there; what an earlier build left is removed."""
+    parent, name = os.path.split(path)
+    if os.path.exists(path):
+        return path
+    new = f"{path}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    fill(new)
+    os.rename(new, path)
+    for other in os.listdir(parent):
+        if other != name and other.split("-")[0] == name.split("-")[0]:
+            shutil.rmtree(os.path.join(parent, other), ignore_errors=True)
+    return path
+
+
+def bootstrap(path):
+    quiet("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+          "--aptopt=Apt::Install-Recommends false", SUITE, path)
+    quiet("sh", "-c", TIDY, "sh", path)
+
+
+def install(build, path):
+    os.umask(0o022)
+    quiet("meson", "install", "-C", build, "--no-rebuild", "--destdir", path)
+
+
+def digest(*parts):
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def prepare(build, directory):
+    """Returns the layers of a host, the topmost first. `build`: meson's build directory; `directory`: where to keep them."""
+    with open(f"{build}/meson-info/intro-installed.json") as f:
+        installed = json.load(f)
+    if not any(where == "/usr/sbin/vipd" for where in installed.values()):
+        raise Unfit("vipd is not installed below /usr: configure the build with --prefix=/usr, as a package does")
+    content = sorted((source, where, os.stat(source).st_mtime_ns, os.stat(source).st_size) for source, where in installed.items())
+    os.makedirs(directory, exist_ok=True)
+    with locked(f"{directory}/lock"):
+        return [make(f"{directory}/package-{digest(content)}", lambda path: install(build, path)),
+                make(f"{directory}/debian-{digest(SUITE, PACKAGES, TIDY)}", bootstrap)]
