@@ -49,6 +49,7 @@ class Node(net.Host):
         self.console = f"{self.room}/console"
         self.nspawn = None
         self.n_boots = 0
+        self.has_networkd = False
         for path in ("layer", "layer/up", "layer/work", "root"):
             os.mkdir(f"{self.room}/{path}")
             if path == "layer":
@@ -87,6 +88,14 @@ class Node(net.Host):
         """Before the host boots; afterwards systemctl() does it."""
         run("systemctl", f"--root={self.root}", "enable", *units)
 
+    def leave_to_networkd(self):
+        """Before the host boots: eth0 is systemd-networkd's, and without addresses until that gives it some."""
+        self.has_networkd = True
+        self.write("/etc/systemd/network/10-eth0.network", f"[Match]\nName=eth0\n[Network]\nAddress={self.address}/24\n"
+                   f"Address={self.address6}/64\nIPv6AcceptRA=no\n")
+        self.enable("systemd-networkd.service")
+        self.ip("addr", "flush", "dev", "eth0", "scope", "global")
+
     # its life
 
     def boot(self):
@@ -96,7 +105,7 @@ class Node(net.Host):
             # a host that lost its power has also lost what its kernel knew
             with contextlib.suppress(AssertionError):
                 run("ip", "link", "del", self.port)
-            self.plug()
+            self.plug(configure=not self.has_networkd)
         self.n_boots += 1
         os.makedirs(self.group, exist_ok=True)
         argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
@@ -245,8 +254,8 @@ class BootLab(net.Lab):
         return self.hosts[name]
 
     def booted(self, n, prepare=None, vipd=True, **keys):
-        """n hosts and a client, up, with one instance `web`: n1 is the best. vipd=False: with vipd installed, but not configured or
-        enabled. prepare(node): what else is to be done before they boot."""
+        """n hosts and a client, up, with one instance `web`: n1 is the best, and the first to listen. vipd=False: with vipd installed, but
+        not configured or enabled. prepare(node): what else is to be done before they boot."""
         nodes = self.nodes(n)
         for node in nodes:
             if vipd:
@@ -254,9 +263,12 @@ class BootLab(net.Lab):
                 node.enable("vipd.service")
             if prepare:
                 prepare(node)
-            node.boot()
         client = self.client()
-        for node in nodes:
+        nodes[0].boot()
+        nodes[0].wait_up()
+        for node in nodes[1:]:
+            node.boot()
+        for node in nodes[1:]:
             node.wait_up()
         return [*nodes, client]
 
@@ -270,14 +282,21 @@ class BootLab(net.Lab):
         wait(lambda: self.holder() == 1, "n1 holds the address")
         return [*nodes, client]
 
-    def holders(self, address=VIP):
-        self.observer.sync()
-        return self.observer.holders(address)
-
     def holder(self, address=VIP):
-        """The number of the host that holds the address, None if that is not exactly one."""
-        holders = self.holders(address)
+        """The number of the host that holds the address, None if that is not exactly one; as far as the observer has read."""
+        holders = self.observer.holders(address)
         return next(iter(holders)) if len(holders) == 1 else None
+
+    def changes(self, since, address=VIP):
+        """Who got or lost the address: [(time, host number, present)], complete up to now."""
+        self.observer.sync()
+        return self.observer.changes(address, since)
+
+    def check_never_together(self, number, address=VIP):
+        """No instant in which this host and another one held the address."""
+        self.observer.sync()
+        for start, end, holders in self.observer.intervals(address):
+            check(number not in holders or len(holders) == 1, f"held by {sorted(holders)} at once for {end - start} us")
 
     def bow_outs(self, node, since=0):
         """The last words of a master: the time of each."""
