@@ -355,7 +355,7 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
         i->changed_usec = memory->changed_usec;
         i->changed_realtime_usec = memory->changed_realtime_usec;
         if (holds(i))
-                i->renew_usec = 0; /* with the first advert */
+                i->renew_usec = 0; /* at once */
 }
 
 /**

@@ -152,7 +152,7 @@ static void on_connected(void *userdata) {
 static void refused(Wish *w, int error) {
         g_autofree char *target = units_target(w->asked, w->name);
 
-        log_warning_errno(error, "%s: systemd refuses to start or stop %s: %m", w->name, target);
+        log_warning_errno(error, "%s: systemd refuses to start %s: %m", w->name, target);
         manager_on_unit_result(w->targets->manager, w->name, target, "refused");
 }
 
@@ -167,7 +167,8 @@ static void on_accepted(void *userdata, const char *name, int error) {
         w->certain = error != -ENOTCONN && error != -ETIMEDOUT;
         w->settling = error >= 0;
         if (w->certain && error < 0 && w->wished == w->asked) {
-                if (error != -EHOSTUNREACH)
+                /* a host that shuts down stops all units by itself, and will not be told to */
+                if (error != -EHOSTUNREACH && w->asked != UNITS_ROLE_NONE)
                         refused(w, error);
                 settle(w);
         }

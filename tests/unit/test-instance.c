@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "handover.h"
+#include "proto/carp-hmac.h"
+
+/* The order of an instance's effects where it depends on units, and what a restart carries over. The kernel below is a list of what was asked
+ * of it. */
+
+#define SEC UINT64_C(1000000)
+
+typedef struct Fixture {
+        Instance *instance;
+        uint64_t now_usec, deadline_usec;
+        GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
+        GString *states;  /* "backup master ..." */
+} Fixture;
+
+static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+        Fixture *f = userdata;
+
+        g_string_append_c(f->effects, payload[2] == 255 ? 'b' : 'a');
+        return 0;
+}
+
+static int op_hold(void *userdata) {
+        g_string_append_c(((Fixture *) userdata)->effects, 'h');
+        return 0;
+}
+
+static void op_release(void *userdata) {
+        g_string_append_c(((Fixture *) userdata)->effects, 'r');
+}
+
+static void op_announce(void *userdata) {
+        g_string_append_c(((Fixture *) userdata)->effects, 'n');
+}
+
+static void op_arm(void *userdata, uint64_t deadline_usec) {
+        ((Fixture *) userdata)->deadline_usec = deadline_usec;
+}
+
+static const InstanceOps ops = {
+        .send = op_send,
+        .hold = op_hold,
+        .release = op_release,
+        .announce = op_announce,
+        .arm = op_arm,
+};
+
+static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
+        if (transition)
+                g_string_append_printf(((Fixture *) userdata)->states, "%s ", election_state_to_string(transition->to));
+}
+
+static InstanceConfig *make_config(bool units_before_address) {
+        InstanceConfig *c = instance_config_new_default("web");
+
+        c->addresses = g_new0(IpPrefix, 1);
+        g_assert_cmpint(ip_prefix_parse("192.0.2.50", &c->addresses[0]), ==, 0);
+        c->n_addresses = 1;
+        g_strlcpy(c->interface, "eth0", sizeof(c->interface));
+        c->enabled = true;
+        c->announce.count = 1;
+        c->carp.vhid = 1;
+        memcpy(c->carp.key, "secret", 6);
+        c->carp.n_key_bytes = 6;
+        c->takeover.units_before_address = units_before_address;
+        return c;
+}
+
+static void make_instance(Fixture *f, bool units_before_address) {
+        f->instance = instance_new(make_config(units_before_address), &ops, f,
+                                   &(InstanceObserver) { .changed = on_changed, .userdata = f }, 7, 0);
+}
+
+static void link_up(Fixture *f) {
+        IpAddress source, none = { 0 };
+
+        g_assert_cmpint(ip_address_parse("192.0.2.1", &source), ==, 0);
+        instance_set_link(f->instance, ELECTION_REASON_LINK_UP, &source, &none, f->now_usec);
+}
+
+static void set_up(Fixture *f, gconstpointer units_before_address) {
+        f->now_usec = 1000 * SEC;
+        f->effects = g_string_new(NULL);
+        f->states = g_string_new(NULL);
+        make_instance(f, units_before_address != NULL);
+        link_up(f);
+}
+
+static void tear_down(Fixture *f, gconstpointer data) {
+        instance_free(f->instance);
+        g_string_free(f->effects, true);
+        g_string_free(f->states, true);
+}
+
+static void assert_effects(Fixture *f, const char *expected) {
+        g_assert_cmpstr(f->effects->str, ==, expected);
+        g_string_truncate(f->effects, 0);
+}
+
+static void timer(Fixture *f) {
+        g_assert_cmpuint(f->deadline_usec, !=, UINT64_MAX);
+        f->now_usec = f->deadline_usec;
+        instance_on_timer(f->instance, f->now_usec);
+}
+
+static void win(Fixture *f) {
+        timer(f);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+}
+
+/* A better master is heard. */
+static void hear_better(Fixture *f) {
+        g_autoptr(InstanceConfig) c = make_config(false);
+        IpAddress source;
+        CarpHmac *hmac = carp_hmac_new(&(CarpHmacInput) { .key = c->carp.key, .n_key_bytes = c->carp.n_key_bytes, .vhid = 1,
+                                                          .addresses = &c->addresses[0].address, .n_addresses = 1 });
+        CarpAdvert a = { .vhid = 1, .advbase = 0, .advskew = 1, .counter = 5 };
+
+        carp_hmac_digest(hmac, a.counter, a.digest);
+        carp_hmac_free(hmac);
+        g_assert_cmpint(ip_address_parse("192.0.2.9", &source), ==, 0);
+        g_assert_cmpint(instance_on_advert(f->instance, &source, &a, f->now_usec), ==, CARP_VERDICT_OK);
+}
+
+static void test_without_units_the_address_comes_first(Fixture *f, gconstpointer data) {
+        win(f);
+        assert_effects(f, "han");
+        g_assert_cmpint(instance_demote(f->instance, SEC, f->now_usec), ==, INSTANCE_VERB_OK);
+        assert_effects(f, "rb");
+}
+
+static void test_the_address_waits_for_the_units(Fixture *f, gconstpointer data) {
+        win(f);
+        assert_effects(f, "a");
+        timer(f);
+        instance_on_carrier_back(f->instance, f->now_usec);
+        instance_on_address_missing(f->instance, f->now_usec);
+        assert_effects(f, "a");
+        instance_on_units_settled(f->instance, false, f->now_usec);
+        assert_effects(f, "");
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        assert_effects(f, "hn");
+}
+
+static void test_units_that_start_for_long_hold_nothing_after_a_sleep(Fixture *f, gconstpointer data) {
+        win(f);
+        assert_effects(f, "a");
+        f->now_usec += 60 * SEC;
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        assert_effects(f, "r");
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_STALLED);
+}
+
+static void test_the_units_stop_before_the_address_goes(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        assert_effects(f, "ahn");
+        g_assert_cmpint(instance_demote(f->instance, SEC, f->now_usec), ==, INSTANCE_VERB_OK);
+        g_assert_true(instance_is_leaving(f->instance));
+        assert_effects(f, "");
+        timer(f);
+        assert_effects(f, "ah"); /* master still: it advertises and renews */
+        instance_on_units_settled(f->instance, false, f->now_usec);
+        assert_effects(f, "rb");
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_DEMOTED);
+        g_assert_false(instance_is_leaving(f->instance));
+}
+
+static void test_a_better_master_does_not_wait_for_units(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        instance_set_enabled(f->instance, false, f->now_usec);
+        g_assert_false(instance_enabled(f->instance));
+        assert_effects(f, "ahn");
+        hear_better(f);
+        assert_effects(f, "ra");
+        /* and what was asked for is not forgotten */
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_INIT);
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_DISABLED);
+        g_assert_cmpstr(f->states->str, ==, "backup master backup init ");
+}
+
+static void test_enabled_again_while_the_units_stop(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        instance_set_enabled(f->instance, false, f->now_usec);
+        instance_set_enabled(f->instance, true, f->now_usec);
+        g_assert_false(instance_is_leaving(f->instance));
+        assert_effects(f, "ahn");
+        instance_on_units_settled(f->instance, false, f->now_usec);
+        assert_effects(f, "");
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+}
+
+static void test_a_stop_is_not_forgotten_for_a_demotion(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        instance_stop(f->instance, ELECTION_REASON_SHUTDOWN, true, f->now_usec);
+        (void) instance_demote(f->instance, SEC, f->now_usec);
+        instance_on_units_settled(f->instance, false, f->now_usec);
+        assert_effects(f, "ahnrb");
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_SHUTDOWN);
+}
+
+static void test_who_asks_twice_does_not_wait(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        instance_stop(f->instance, ELECTION_REASON_SHUTDOWN, true, f->now_usec);
+        assert_effects(f, "ahn");
+        instance_stop(f->instance, ELECTION_REASON_SHUTDOWN, false, f->now_usec);
+        assert_effects(f, "rb");
+}
+
+static void test_units_no_longer_waited_for(Fixture *f, gconstpointer data) {
+        win(f);
+        assert_effects(f, "a");
+        instance_reconfigure(f->instance, make_config(false), f->now_usec);
+        assert_effects(f, "hn");
+}
+
+static void test_a_failed_unit_is_listed_until_it_is_well(Fixture *f, gconstpointer data) {
+        const GPtrArray *failures = instance_unit_failures(f->instance);
+
+        win(f);
+        instance_on_unit_result(f->instance, "a.service", "failed", f->now_usec);
+        instance_on_unit_result(f->instance, "b.service", "hanging", f->now_usec);
+        instance_on_unit_result(f->instance, "a.service", "timeout", f->now_usec);
+        g_assert_cmpuint(failures->len, ==, 2);
+        g_assert_cmpstr(((InstanceUnitFailure *) g_ptr_array_index(failures, 0))->result, ==, "timeout");
+        instance_on_unit_result(f->instance, "a.service", NULL, f->now_usec);
+        g_assert_cmpuint(failures->len, ==, 1);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+        (void) instance_demote(f->instance, SEC, f->now_usec);
+        g_assert_cmpuint(failures->len, ==, 0);
+}
+
+static void test_a_failed_unit_gives_the_address_up_where_so_told(Fixture *f, gconstpointer data) {
+        InstanceConfig *c = make_config(false);
+
+        c->takeover.demote_on_unit_failure = true;
+        instance_reconfigure(f->instance, c, f->now_usec);
+        instance_on_unit_result(f->instance, "a.service", "failed", f->now_usec);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        win(f);
+        g_string_truncate(f->effects, 0);
+        instance_on_unit_result(f->instance, "a.service", "failed", f->now_usec);
+        assert_effects(f, "rb");
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_DEMOTED);
+}
+
+/* The same election in another process: its memory goes through text, as in a restart. */
+static void restart(Fixture *f, bool units_before_address, uint64_t pause_usec) {
+        g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(handover_entry_free), read = NULL;
+        HandoverEntry *e = g_new0(HandoverEntry, 1);
+        g_autofree char *text = NULL;
+
+        instance_prepare_handover(f->instance, f->now_usec);
+        e->name = g_strdup("web");
+        g_strlcpy(e->interface, "eth0", sizeof(e->interface));
+        e->vhid = 1;
+        e->units_certain = true;
+        e->units = UNITS_ROLE_MASTER;
+        instance_remember(f->instance, &e->memory);
+        g_ptr_array_add(entries, e);
+        text = handover_format(entries);
+        read = handover_parse(text, strlen(text));
+        g_assert_nonnull(read);
+        g_assert_cmpuint(read->len, ==, 1);
+        instance_free(f->instance);
+        g_string_truncate(f->effects, 0);
+        g_string_truncate(f->states, 0);
+        f->now_usec += pause_usec;
+        make_instance(f, units_before_address);
+        e = g_ptr_array_index(read, 0);
+        g_assert_cmpstr(e->name, ==, "web");
+        g_assert_cmpint(e->units, ==, UNITS_ROLE_MASTER);
+        instance_resume(f->instance, &e->memory);
+        link_up(f);
+}
+
+static void test_a_restarted_master_goes_on(Fixture *f, gconstpointer data) {
+        uint64_t since_usec, since_realtime_usec;
+
+        win(f);
+        since_usec = instance_state_change_usec(f->instance);
+        since_realtime_usec = instance_state_change_realtime_usec(f->instance);
+        restart(f, false, SEC / 2);
+        assert_effects(f, "");
+        g_assert_cmpstr(f->states->str, ==, "");
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_MASTER_TIMEOUT);
+        g_assert_cmpuint(instance_state_change_usec(f->instance), ==, since_usec);
+        g_assert_cmpuint(instance_state_change_realtime_usec(f->instance), ==, since_realtime_usec);
+        /* the lease first, then the beat goes on */
+        instance_on_timer(f->instance, f->now_usec);
+        assert_effects(f, "h");
+        timer(f);
+        assert_effects(f, "a");
+        g_assert_cmpuint(f->now_usec, ==, 1004 * SEC);
+}
+
+static void test_a_master_that_restarted_for_too_long_is_none(Fixture *f, gconstpointer data) {
+        win(f);
+        restart(f, false, 30 * SEC);
+        assert_effects(f, "r");
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_STALLED);
+        g_assert_cmpstr(f->states->str, ==, "backup ");
+}
+
+static void test_a_restarted_backup_keeps_its_patience(Fixture *f, gconstpointer data) {
+        uint64_t deadline_usec = f->deadline_usec;
+
+        restart(f, false, SEC / 2);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpstr(f->states->str, ==, "");
+        g_assert_cmpuint(f->deadline_usec, ==, deadline_usec);
+}
+
+static void test_a_restart_while_the_units_start(Fixture *f, gconstpointer data) {
+        win(f);
+        restart(f, true, SEC / 2);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+        timer(f);
+        assert_effects(f, "a");
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        assert_effects(f, "hn");
+}
+
+static void test_peers_and_master_outlive_a_restart(Fixture *f, gconstpointer data) {
+        const InstancePeer *peers;
+        char text[IP_ADDRESS_TEXT_BYTES];
+
+        hear_better(f);
+        restart(f, false, SEC / 2);
+        g_assert_cmpstr(ip_address_format(instance_master(f->instance), text), ==, "192.0.2.9");
+        g_assert_cmpuint(instance_peers(f->instance, &peers), ==, 1);
+        g_assert_cmpstr(ip_address_format(&peers[0].source, text), ==, "192.0.2.9");
+        g_assert_cmpint(peers[0].role, ==, INSTANCE_PEER_MASTER);
+        g_assert_cmpuint(peers[0].advskew, ==, 1);
+        g_assert_cmpuint(peers[0].heard_usec, ==, 1000 * SEC);
+}
+
+static void test_what_is_not_understood_is_nothing(void) {
+        static const char *const wrong[] = {
+                "",
+                "garbage",
+                "[vipd handover]\nVersion=2\n",
+                "[web]\nState=master\n",
+        };
+        static const char *const without_entries[] = {
+                "[vipd handover]\nVersion=1\n",
+                "[vipd handover]\nVersion=1\n[web]\nState=master\n",
+                "[vipd handover]\nVersion=1\n[web]\nInterface=eth0\nVHID=1\nState=emperor\nReason=startup\nDownReason=startup\n",
+                "[vipd handover]\nVersion=1\n[web]\nInterface=eth0\nVHID=256\nState=master\nReason=startup\nDownReason=startup\n",
+                "[vipd handover]\nVersion=1\n[web]\nInterface=an-endless-interface\nVHID=1\nState=master\nReason=startup\nDownReason=startup\n",
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(wrong); k++)
+                g_assert_null(handover_parse(wrong[k], strlen(wrong[k])));
+        for (size_t k = 0; k < G_N_ELEMENTS(without_entries); k++) {
+                g_autoptr(GPtrArray) entries = handover_parse(without_entries[k], strlen(without_entries[k]));
+
+                g_assert_nonnull(entries);
+                g_assert_cmpuint(entries->len, ==, 0);
+        }
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+#define PLAIN(name, function) g_test_add("/instance/" name, Fixture, NULL, set_up, function, tear_down)
+#define UNITS(name, function) g_test_add("/instance/units/" name, Fixture, "", set_up, function, tear_down)
+        PLAIN("without-units-the-address-comes-first", test_without_units_the_address_comes_first);
+        UNITS("the-address-waits", test_the_address_waits_for_the_units);
+        UNITS("no-hold-after-a-sleep", test_units_that_start_for_long_hold_nothing_after_a_sleep);
+        UNITS("stop-before-the-address-goes", test_the_units_stop_before_the_address_goes);
+        UNITS("a-better-master-does-not-wait", test_a_better_master_does_not_wait_for_units);
+        UNITS("enabled-again", test_enabled_again_while_the_units_stop);
+        UNITS("a-stop-is-not-forgotten", test_a_stop_is_not_forgotten_for_a_demotion);
+        UNITS("who-asks-twice-does-not-wait", test_who_asks_twice_does_not_wait);
+        UNITS("no-longer-waited-for", test_units_no_longer_waited_for);
+        PLAIN("failed-unit-is-listed", test_a_failed_unit_is_listed_until_it_is_well);
+        PLAIN("failed-unit-demotes", test_a_failed_unit_gives_the_address_up_where_so_told);
+        PLAIN("restarted-master", test_a_restarted_master_goes_on);
+        PLAIN("restarted-too-late", test_a_master_that_restarted_for_too_long_is_none);
+        PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
+        UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
+        PLAIN("peers-outlive-a-restart", test_peers_and_master_outlive_a_restart);
+        g_test_add_func("/handover/not-understood", test_what_is_not_understood_is_nothing);
+        return g_test_run();
+}
