@@ -24,17 +24,20 @@
 /* What makes a unit belong to a target: it is pulled in by it, or stops with it. */
 static const char *const relations[] = { "Wants", "Requires", "ConsistsOf" };
 static const UnitsRole targets[] = { UNITS_ROLE_BACKUP, UNITS_ROLE_MASTER };
+/* A bus lets one connection wait for 128 answers, those of polkit included. One request waits for up to nine. */
+#define BUSY_MAX 6
 #define N_SLOTS (G_N_ELEMENTS(relations) * G_N_ELEMENTS(targets) + G_N_ELEMENTS(targets) + 1)
 
 /* One instance's units and the request under way. */
 typedef struct Watch {
         Systemd1 *systemd;
         char *name;
+        UnitsRole role;
+        bool busy; /* its questions are under way; else it may be in line */
         sd_bus_slot *slots[N_SLOTS];
         size_t n_slots;
         unsigned n_verbs;  /* StartUnit and StopUnit calls not answered yet */
         int error;         /* the first one's that failed */
-        bool listing;      /* the list of jobs is on its way */
         GHashTable *units; /* set of names: the targets and what belongs to them */
         GHashTable *jobs;  /* job number -> unit name: awaited */
 } Watch;
@@ -43,6 +46,8 @@ struct Systemd1 {
         sd_bus *bus; /* NULL: not connected */
         UnitObserver observer;
         GHashTable *watches; /* name -> Watch */
+        GQueue line;         /* Watch, borrowed: requests that wait for others to be answered */
+        int n_busy;
         sd_bus_slot *removed;
         sd_bus_slot *question; /* systemd1_ask_restart() */
         void (*answered)(void *userdata, bool restart);
@@ -100,6 +105,7 @@ Systemd1 *systemd1_free(Systemd1 *s) {
         if (!s)
                 return NULL;
         g_hash_table_unref(s->watches);
+        g_queue_clear(&s->line);
         sd_bus_slot_unref(s->removed);
         sd_bus_slot_unref(s->question);
         g_free(s);
@@ -114,7 +120,7 @@ void systemd1_observe(Systemd1 *s, const UnitObserver *observer, void *userdata)
 static void finish_if_settled(Watch *w) {
         const UnitObserver *o = &w->systemd->observer;
 
-        if (w->n_verbs == 0 && !w->listing && g_hash_table_size(w->jobs) == 0 && o->settled)
+        if (!w->busy && g_hash_table_size(w->jobs) == 0)
                 o->settled(o->userdata, w->name);
 }
 
@@ -171,19 +177,39 @@ void systemd1_disconnected(Systemd1 *s) {
         g_autoptr(GList) watches = g_hash_table_get_values(s->watches);
 
         s->bus = NULL;
+        s->n_busy = 0;
         s->removed = sd_bus_slot_unref(s->removed);
         for (GList *k = watches; k; k = k->next) {
                 Watch *w = k->data;
-                bool asking = w->n_verbs > 0;
+                bool asking = w->n_verbs > 0 || g_queue_remove(&s->line, w);
 
                 drop_slots(w);
                 w->n_verbs = 0;
-                w->listing = false;
+                w->busy = false;
                 g_hash_table_remove_all(w->jobs);
                 if (asking)
                         s->observer.accepted(s->observer.userdata, w->name, -ENOTCONN);
         }
         answer_restart(s, false);
+}
+
+static int begin(Watch *w);
+
+/* The questions of this request are answered: it is another's turn. */
+static void yield_turn(Watch *w) {
+        Systemd1 *s = w->systemd;
+
+        if (!w->busy)
+                return;
+        w->busy = false;
+        s->n_busy--;
+        while (s->bus && s->n_busy < BUSY_MAX && !g_queue_is_empty(&s->line)) {
+                Watch *next = g_queue_pop_head(&s->line);
+                int r = begin(next);
+
+                if (r < 0)
+                        s->observer.accepted(s->observer.userdata, next->name, r);
+        }
 }
 
 static int on_related(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -204,7 +230,6 @@ static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *unit;
         uint32_t id;
 
-        w->listing = false;
         if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_enter_container(m, 'a', "(ssssssouso)") >= 0)
                 while (sd_bus_message_enter_container(m, 'r', "ssssssouso") > 0) {
                         if (sd_bus_message_read(m, "s", &unit) < 0 || sd_bus_message_skip(m, "ssssso") < 0 ||
@@ -214,6 +239,7 @@ static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                         if (id != 0)
                                 g_hash_table_insert(w->jobs, GUINT_TO_POINTER(id), g_strdup(unit));
                 }
+        yield_turn(w);
         finish_if_settled(w);
         return 0;
 }
@@ -229,10 +255,8 @@ static int list_jobs(Watch *w) {
         if (r >= 0)
                 r = sd_bus_call_async(w->systemd->bus, &w->slots[w->n_slots], m, on_jobs, w, ANSWER_USEC);
         sd_bus_message_unref(m);
-        if (r >= 0) {
+        if (r >= 0)
                 w->n_slots++;
-                w->listing = true;
-        }
         return r;
 }
 
@@ -259,7 +283,9 @@ static int on_verb(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (--w->n_verbs > 0)
                 return 0;
         if (w->error >= 0)
-                (void) list_jobs(w);
+                w->error = list_jobs(w);
+        if (w->error < 0)
+                yield_turn(w);
         o->accepted(o->userdata, w->name, w->error);
         return 0;
 }
@@ -305,32 +331,43 @@ static Watch *obtain(Systemd1 *s, const char *name) {
         return w;
 }
 
-static int request(void *userdata, const char *name, UnitsRole role) {
-        Systemd1 *s = userdata;
-        Watch *w;
+static int begin(Watch *w) {
         int r = 0;
 
-        if (!s->bus)
-                return -ENOTCONN;
-        w = obtain(s, name);
         drop_slots(w);
         w->n_verbs = 0;
         w->error = 0;
-        w->listing = false;
         g_hash_table_remove_all(w->jobs);
         g_hash_table_remove_all(w->units);
         for (size_t t = 0; t < G_N_ELEMENTS(targets); t++)
                 for (size_t k = 0; r >= 0 && k < G_N_ELEMENTS(relations); k++)
                         r = ask_related(w, targets[t], relations[k]);
-        if (r >= 0 && role != UNITS_ROLE_NONE)
-                r = ask_verb(w, "StartUnit", role);
-        for (size_t t = 0; r >= 0 && role == UNITS_ROLE_NONE && t < G_N_ELEMENTS(targets); t++)
+        if (r >= 0 && w->role != UNITS_ROLE_NONE)
+                r = ask_verb(w, "StartUnit", w->role);
+        for (size_t t = 0; r >= 0 && w->role == UNITS_ROLE_NONE && t < G_N_ELEMENTS(targets); t++)
                 r = ask_verb(w, "StopUnit", targets[t]);
-        if (r >= 0)
-                return 0;
-        drop_slots(w);
-        w->n_verbs = 0;
-        return -ENOTCONN;
+        if (r < 0) {
+                drop_slots(w);
+                w->n_verbs = 0;
+        }
+        w->systemd->n_busy += (r >= 0) - w->busy;
+        w->busy = r >= 0;
+        return r < 0 ? -ENOTCONN : 0;
+}
+
+static int request(void *userdata, const char *name, UnitsRole role) {
+        Systemd1 *s = userdata;
+        Watch *w;
+
+        if (!s->bus)
+                return -ENOTCONN;
+        w = obtain(s, name);
+        w->role = role;
+        if (w->busy || s->n_busy < BUSY_MAX)
+                return begin(w);
+        if (!g_queue_find(&s->line, w))
+                g_queue_push_tail(&s->line, w);
+        return 0;
 }
 
 static GPtrArray *pending(void *userdata, const char *name) {
@@ -349,8 +386,13 @@ static GPtrArray *pending(void *userdata, const char *name) {
 }
 
 static void forget(void *userdata, const char *name) {
-        const Systemd1 *s = userdata;
+        Systemd1 *s = userdata;
+        Watch *w = g_hash_table_lookup(s->watches, name);
 
+        if (!w)
+                return;
+        yield_turn(w);
+        (void) g_queue_remove(&s->line, w);
         g_hash_table_remove(s->watches, name);
 }
 

@@ -314,6 +314,22 @@ static void test_a_master_that_restarted_for_too_long_is_none(Fixture *f, gconst
         g_assert_cmpstr(f->states->str, ==, "backup ");
 }
 
+static void test_a_restart_that_peers_would_not_wait_for_is_a_stop(Fixture *f, gconstpointer data) {
+        InstanceConfig *c = make_config(false);
+        InstanceMemory memory;
+
+        win(f);
+        c->carp.advbase = 0;
+        c->carp.advskew = 64; /* a dead interval of 750 ms */
+        instance_reconfigure(f->instance, c, f->now_usec);
+        g_string_truncate(f->effects, 0);
+        instance_prepare_handover(f->instance, f->now_usec);
+        assert_effects(f, "rb");
+        instance_remember(f->instance, &memory);
+        g_assert_false(memory.holds);
+        g_assert_cmpint(memory.election.state, ==, ELECTION_STATE_INIT);
+}
+
 static void test_a_restarted_backup_keeps_its_patience(Fixture *f, gconstpointer data) {
         uint64_t deadline_usec = f->deadline_usec;
 
@@ -389,6 +405,7 @@ int main(int argc, char **argv) {
         PLAIN("failed-unit-demotes", test_a_failed_unit_gives_the_address_up_where_so_told);
         PLAIN("restarted-master", test_a_restarted_master_goes_on);
         PLAIN("restarted-too-late", test_a_master_that_restarted_for_too_long_is_none);
+        PLAIN("restart-that-peers-do-not-wait-for", test_a_restart_that_peers_would_not_wait_for_is_a_stop);
         PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
         UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
         PLAIN("peers-outlive-a-restart", test_peers_and_master_outlive_a_restart);
