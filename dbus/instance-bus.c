@@ -214,7 +214,9 @@ void instance_bus_remember(BusObject *o) {
  * instance_bus_forget() - whoever knew the object has lost it with the connection, and reads it anew
  */
 void instance_bus_forget(BusObject *o) {
-        g_clear_pointer(&o->told, g_ptr_array_unref);
+        if (o->told)
+                g_ptr_array_unref(o->told);
+        o->told = NULL;
 }
 
 /**
