@@ -202,8 +202,9 @@ class Monitor:
 
 
 def vip_file(name, vhid, address, more=""):
-    write(f"{CONFIG}/{name}.vip", f"[VIP]\nAddress={address}\nInterface=eth0\n{more}[CARP]\nVHID={vhid}\n"
-          f"PassphraseFile={CONFIG}/key\nAdvBase=0\nAdvSkew=10\n")
+    """Soon master, and not soon thought to have stalled on a machine that is busy."""
+    write(f"{CONFIG}/{name}.vip", f"[VIP]\nAddress={address}\nInterface=eth0\nStartDelay=100ms\n{more}[CARP]\nVHID={vhid}\n"
+          f"PassphraseFile={CONFIG}/key\nAdvBase=1\nAdvSkew=100\n")
 
 
 def default_files():
@@ -388,7 +389,7 @@ def test_properties_have_their_types_and_values():
     equal(p.pop("Transitions") >= 2, True, "init, backup, master: Transitions")
     equal(p.pop("Reason") in ("master-timeout", "promoted"), True, "Reason")
     equal(p, {"Name": "web", "Description": "", "State": "master", "VIP": ["192.0.2.10/32"], "Interface": "eth0", "Protocol": "carp",
-              "VHID": 1, "AdvBase": 0, "AdvSkew": 10, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",
+              "VHID": 1, "AdvBase": 1, "AdvSkew": 100, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",
               "Peers": [], "SyncGroup": "", "Checks": [], "Problem": "", "Conflict": "", "FailedUnits": []}, "web")
     equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances")
     equal(ask(ROOT, MANAGER, "ListInstances"), [[["web", WEB, "master"], ["web2", WEB2, "master"]]], "ListInstances")
@@ -575,7 +576,7 @@ def test_a_reload_tells_what_it_changed_and_nothing_else():
         write(f"{CONFIG}/web.vip", text.replace(old, new))
         reload()
 
-    tells(WEB, lambda: rewrite("AdvSkew=10\n", "AdvSkew=11\n"), {"AdvSkew"})
+    tells(WEB, lambda: rewrite("AdvSkew=100\n", "AdvSkew=11\n"), {"AdvSkew"})
     tells(WEB, lambda: rewrite("VHID", "Preempt=yes\nVHID"), {"Preempt"})
     tells(WEB, lambda: rewrite("Address=192.0.2.10\n", "Address=192.0.2.10 192.0.2.13\nDescription=two\n"), {"VIP", "Description"})
     tells(WEB, lambda: rewrite("AdvSkew=11\n", "AdvSkew=11\n[Announce]\nCount=3\n"))
@@ -604,7 +605,7 @@ def test_what_is_at_the_end_of_a_pass_as_it_was_is_not_told():
 def test_a_peer_is_told_once_and_its_adverts_are_not():
     done(WEB, "DemoteFor", f"uint64:{HOUR}")
     os.makedirs("/run/peer")
-    write("/run/peer/web.vip", read(f"{CONFIG}/web.vip").replace("eth0", "peer0").replace("AdvSkew=10", "AdvSkew=5"))
+    write("/run/peer/web.vip", read(f"{CONFIG}/web.vip").replace("eth0", "peer0").replace("AdvBase=1", "AdvBase=0").replace("AdvSkew=100", "AdvSkew=5"))
     peer = subprocess.Popen([*on_other_host(), VIPD, "--bus=none", "--config-dir=/run/peer", "--state-dir=/run/peer"],
                             stderr=subprocess.DEVNULL)
     try:
@@ -797,7 +798,7 @@ def test_a_broken_file_sets_problem_and_keeps_the_instance():
         vip_file("web", 0, "192.0.2.10")
         equal(verb("root", ROOT, MANAGER, "Reload"), FAILED, "Reload")
         problem = value(WEB, "Problem")
-        equal("web.vip:5" in problem, True, f"file and line in {problem!r}")
+        equal("web.vip:6" in problem, True, f"file and line in {problem!r}")
         equal([list(c[1]) for c in monitor.changed(WEB)], [["Problem"]], "what is told")
     equal((state(WEB), value(WEB, "Transitions"), value(WEB, "VHID")), ("master", transitions, 1), "web")
     default_files()
