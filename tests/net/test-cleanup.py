@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a vipd that was killed has left: who cleans up drops it, and nothing else."""
+
+import os
+
+import lab as L
+from lab import VIP, VIP6, check, instance, wait
+
+ADDRESSES = (VIP, VIP6)
+
+
+def clean_up(host, **environment):
+    """vipd --cleanup, as the daemon's own user."""
+    return L.run(*host.vipd_command(), "--cleanup", f"--runtime-dir={host.room}/runtime", env={**os.environ, **environment})
+
+
+def killed_master(host, **keys):
+    """A master that died, with its addresses still there: without a lease they would stay for ever."""
+    a = host.vipd(addresses=ADDRESSES, VIP_Lease="no", **keys)
+    a.wait_state("master")
+    wait(lambda: all(host.holds(x) for x in ADDRESSES), "held")
+    a.kill()
+    check(all(host.holds(x) for x in ADDRESSES), "left behind")
+
+
+def test_drops_what_is_left(lab):
+    (n1,) = lab.nodes(1)
+    killed_master(n1)
+    said = clean_up(n1, SERVICE_RESULT="signal").stderr
+    check(not any(n1.holds(x) for x in ADDRESSES), "dropped")
+    check(VIP in said and VIP6 in said, said)
+    check(clean_up(n1).stderr == "", "nothing is left to be said")
+
+
+def test_a_clean_end_has_left_nothing(lab):
+    """After a restart the addresses are the next process's, so nothing is touched."""
+    (n1,) = lab.nodes(1)
+    killed_master(n1)
+    clean_up(n1, SERVICE_RESULT="success", EXIT_CODE="exited")
+    check(all(n1.holds(x) for x in ADDRESSES), "untouched")
+
+
+def test_what_somebody_configured_is_left_alone(lab):
+    (n1,) = lab.nodes(1)
+    killed_master(n1)
+    n1.ip("addr", "del", f"{VIP}/32", "dev", "eth0")
+    n1.ip("addr", "add", f"{VIP}/32", "dev", "eth0")
+    clean_up(n1)
+    check(n1.holds(VIP), "the operator's")
+    check(not n1.holds(VIP6), "ours is gone")
+
+
+def test_the_next_daemon_drops_what_is_no_longer_configured(lab):
+    (n1,) = lab.nodes(1)
+    killed_master(n1)
+    os.unlink(f"{n1.room}/config/web.vip")
+    b = n1.vipd({"other": instance(("192.0.2.60",), vhid=9)})
+    wait(lambda: not any(n1.holds(x) for x in ADDRESSES), "dropped")
+    b.wait_state("master", "other")
+    check(os.listdir(f"{n1.room}/runtime") == ["other.held"], "noted is what may be held now")
+
+
+if __name__ == "__main__":
+    L.main()
