@@ -43,6 +43,7 @@ static const struct {
         { "MasterDownUSec", offsetof(ElectionMemory, master_down_usec) },
         { "AttemptedUSec", offsetof(ElectionMemory, attempted_usec) },
         { "SentUSec", offsetof(ElectionMemory, sent_usec) },
+        { "PromotedUntilUSec", offsetof(ElectionMemory, promoted_until_usec) },
 };
 
 static void set_peers(GKeyFile *file, const HandoverEntry *e) {

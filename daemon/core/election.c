@@ -492,6 +492,7 @@ void election_remember(const Election *e, ElectionMemory *ret) {
                 .master_down_usec = e->master_down_usec,
                 .attempted_usec = e->attempted_usec,
                 .sent_usec = e->sent_usec,
+                .promoted_until_usec = e->promoted_until_usec,
         };
 }
 
@@ -504,6 +505,7 @@ void election_resume(Election *e, const ElectionMemory *memory) {
         e->master_down_usec = memory->master_down_usec;
         e->attempted_usec = memory->attempted_usec;
         e->sent_usec = memory->sent_usec;
+        e->promoted_until_usec = memory->promoted_until_usec;
         e->reasserted_usec = memory->sent_usec;
         /* the beat goes on; what was missed is made up for at once */
         e->next_advert_usec = add(memory->attempted_usec, interval_usec(e));

@@ -140,7 +140,7 @@ typedef struct ElectionMemory {
         ElectionState state;
         ElectionReason reason, down_reason;
         uint64_t eligible_usec, preempt_usec, master_down_usec; /* backup */
-        uint64_t attempted_usec, sent_usec;                     /* master */
+        uint64_t attempted_usec, sent_usec, promoted_until_usec; /* master */
 } ElectionMemory;
 
 /* barred from the start by ELECTION_REASON_INTERFACE_MISSING: the caller lifts it when the link is known to be usable.

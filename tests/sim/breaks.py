@@ -68,6 +68,13 @@ BREAKS = [
      '', 'the lease is not renewed'),
     (INSTANCE, 'now_usec + lease_usec - RENEW_MARGIN_USEC', 'now_usec + lease_usec / 2',
      'the lease of a frozen master outlives the patience of the others'),
+    (ELECTION, '        e->promoted_until_usec = memory->promoted_until_usec;\n', '', 'a restart forgets that we were promoted'),
+    (ELECTION, '        e->attempted_usec = memory->attempted_usec;\n', '', 'a restarted master takes itself for stalled'),
+    (ELECTION, '        e->attempted_usec = memory->attempted_usec;\n', '        e->attempted_usec = e->sent_usec = UINT64_MAX / 2;\n',
+     'a master that restarted for too long does not notice'),
+    (ELECTION, '        e->master_down_usec = memory->master_down_usec;\n', '', 'a restarted backup has no patience'),
+    (INSTANCE, 'if (election_patience_usec(&i->election) < RESTART_USEC)', 'if (false)',
+     'a master restarts though its peers wait less than that'),
 ]
 
 SOURCES = [

@@ -177,41 +177,47 @@ static void tell_verbs(Host *h) {
         check_call_end(h);
 }
 
+static void make_instance(Host *h) {
+        InstanceObserver observer = { .changed = on_changed, .userdata = h };
+
+        h->n_sent = h->n_bow_outs = 0;
+        h->demotion_told = 0;
+        h->enabled_told = h->enabled;
+        h->started_usec = h->sim->now;
+        h->instance = instance_new(make_config(h), &ops, h, &observer, sim_random(h->sim), h->sequence);
+        h->sequence += 1 << 20;
+}
+
 /**
  * host_start() - the machine has booted, or the daemon was started again
  *
  * What a dead predecessor left is cleared by its unit (ExecStopPost=) before.
  */
 void host_start(Host *h) {
-        static const InstanceObserver observer = { .changed = on_changed };
-        InstanceObserver o = observer;
-
         if (h->running || h->gone)
                 return;
-        o.userdata = h;
         drop(h, "restart");
         sim_trace(h->sim, h, "starts: %u/%u, ratio %u%s%s", h->advbase, h->advskew, h->dead_ratio,
                   h->preempt ? ", preempt" : "", h->enabled ? "" : ", disabled");
         h->running = true;
         h->state = ELECTION_STATE_INIT;
-        h->n_sent = h->n_bow_outs = 0;
-        h->demotion_told = 0;
-        h->enabled_told = h->enabled;
-        h->started_usec = h->sim->now;
         h->loss_untold = !h->link_up;
         h->promoted_usec = 0;
-        h->instance = instance_new(make_config(h), &ops, h, &o, sim_random(h->sim), h->sequence);
-        h->sequence += 1 << 20;
+        make_instance(h);
         tell_link(h);
         tell_verbs(h);
 }
 
-static void forget(Host *h) {
-        const InstanceStatistics *n = instance_statistics(h->instance);
+static void free_instance(Host *h) {
+        const InstanceStatistics *n = h->instance ? instance_statistics(h->instance) : NULL;
 
-        if (n->adverts_sent != h->n_sent || n->bow_outs_sent != h->n_bow_outs)
+        if (n && (n->adverts_sent != h->n_sent || n->bow_outs_sent != h->n_bow_outs))
                 sim_fail(h->sim, h, "counted its adverts wrongly");
         h->instance = instance_free(h->instance);
+}
+
+static void forget(Host *h) {
+        free_instance(h);
         h->running = h->stalled = h->deaf = h->link_news = false;
         h->deadline = SIM_NEVER;
         h->state = ELECTION_STATE_INIT;
@@ -248,6 +254,32 @@ void host_stall(Host *h, bool deaf) {
         h->left_usec = h->sim->now;
 }
 
+/**
+ * host_hand_over() - the daemon ends, and leaves its role to the next one, which host_resume() starts
+ */
+void host_hand_over(Host *h) {
+        if (!h->running || h->stalled)
+                return;
+        sim_trace(h->sim, h, "restarts");
+        check_call_begin(h);
+        instance_prepare_handover(h->instance, clock_of(h));
+        check_call_end(h);
+        instance_remember(h->instance, &h->memory);
+        free_instance(h);
+        g_array_set_size(h->queue, 0);
+        h->deadline = SIM_NEVER;
+        h->stalled = h->deaf = h->link_news = true;
+        h->left_usec = h->sim->now;
+}
+
+/* The new process reads how the link is, not what became of it meanwhile. */
+static void take_over(Host *h) {
+        make_instance(h);
+        if (h->memory.election.state != ELECTION_STATE_INIT)
+                instance_resume(h->instance, &h->memory);
+        h->loss_untold = !h->link_up;
+}
+
 /* One pass of the loop after a stall. */
 static void catch_up(Host *h) {
         Sim *s = h->sim;
@@ -277,11 +309,13 @@ void host_resume(Host *h) {
                 return;
         sim_trace(h->sim, h, "goes on after %.6f s", (double) slept / SIM_SEC);
         /* the kernel's lease does not run while the machine sleeps */
-        if (h->deaf && h->lease_end != SIM_NEVER)
+        if (h->deaf && h->instance && h->lease_end != SIM_NEVER)
                 h->lease_end += slept;
         h->stalled = h->deaf = false;
         h->resuming = true;
         h->overslept = h->state == ELECTION_STATE_MASTER && h->sim->now - h->attempted_usec >= host_dead_usec(h);
+        if (!h->instance)
+                take_over(h);
         catch_up(h);
         if (h->overslept)
                 sim_fail(h->sim, h, "woke after its dead interval and did not let go");
@@ -456,7 +490,7 @@ static void end_lease(Host *h) {
  * host_timer() - what was due first: the kernel's lease or the daemon's timer
  */
 void host_timer(Host *h) {
-        if (h->lease_end <= h->sim->now && !h->deaf) {
+        if (h->lease_end <= h->sim->now && !(h->deaf && h->instance)) {
                 end_lease(h);
                 return;
         }
@@ -467,7 +501,7 @@ void host_timer(Host *h) {
 }
 
 uint64_t host_next_usec(const Host *h) {
-        uint64_t lease = h->deaf ? SIM_NEVER : h->lease_end;
+        uint64_t lease = h->deaf && h->instance ? SIM_NEVER : h->lease_end;
 
         return h->stalled || !h->running ? lease : MIN(lease, h->deadline);
 }

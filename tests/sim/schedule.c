@@ -9,6 +9,7 @@
  * longest dead interval, so that a group of 12 ms and one of 20 s are tried equally hard. */
 
 #define N_FAULTS_PER_ROUND_MAX 8
+#define RESTART_MAX (SIM_SEC / 2) /* a machine that is not overloaded */
 
 typedef enum FaultClass {
         FAULT_CLASS_NETWORK,
@@ -32,6 +33,7 @@ static const struct {
         [FAULT_FAMILY] = { "one family lost", FAULT_CLASS_NETWORK, 0, 1, true },
         [FAULT_STALL] = { "stall", FAULT_CLASS_HOST, 1, 4, false },
         [FAULT_SUSPEND] = { "suspend", FAULT_CLASS_HOST, 1, 2, false },
+        [FAULT_RESTART] = { "restart", FAULT_CLASS_HOST, 1, 3, false },
         [FAULT_CRASH] = { "crash", FAULT_CLASS_HOST, 1, 4, false },
         [FAULT_STOP] = { "stop", FAULT_CLASS_HOST, 1, 3, false },
         [FAULT_LINK] = { "link", FAULT_CLASS_HOST, 2, 3, false },
@@ -257,6 +259,7 @@ static void draw_details(Sim *s, Fault *f) {
                 break;
         case FAULT_STALL:
         case FAULT_SUSPEND:
+        case FAULT_RESTART:
         case FAULT_SEND:
         case FAULT_HOLD:
         case FAULT_DISABLE:
@@ -272,7 +275,7 @@ static void draw_details(Sim *s, Fault *f) {
 static FaultType for_foreigner(FaultType type) {
         if (faults[type].class == FAULT_CLASS_NETWORK || type == FAULT_STALL)
                 return type;
-        return type == FAULT_SUSPEND || faults[type].class == FAULT_CLASS_EVENT ? FAULT_STALL : FAULT_CRASH;
+        return type == FAULT_SUSPEND || type == FAULT_RESTART || faults[type].class == FAULT_CLASS_EVENT ? FAULT_STALL : FAULT_CRASH;
 }
 
 /**
@@ -304,7 +307,9 @@ void schedule_draw_round(Sim *s) {
                 draw_details(s, f);
                 f->begin = s->now + sim_between(s, 0, n > 1 ? 2 * dead : dead / 4);
                 f->end = f->begin;
-                if (faults[type].class != FAULT_CLASS_EVENT)
+                if (type == FAULT_RESTART)
+                        f->end += sim_between(s, 1, sim_chance(s, 70) ? RESTART_MAX : 2 * dead);
+                else if (faults[type].class != FAULT_CLASS_EVENT)
                         f->end += sim_chance(s, 30) ? sim_between(s, 1, dead / 4) : sim_between(s, 1, 2 * dead);
                 end = MAX(end, f->end);
                 sim_push(s, f->begin, EVENT_FAULT_BEGIN, host, s->n_faults);
@@ -326,6 +331,9 @@ static void begin_host_fault(Host *h, const Fault *f) {
                         host_stall(h, f->type == FAULT_SUSPEND);
                 else
                         peer_stall(h);
+                return;
+        case FAULT_RESTART:
+                host_hand_over(h);
                 return;
         case FAULT_CRASH:
                 if (vipd)
@@ -387,6 +395,7 @@ static void end_host_fault(Host *h, const Fault *f) {
         switch (f->type) {
         case FAULT_STALL:
         case FAULT_SUSPEND:
+        case FAULT_RESTART:
                 if (vipd)
                         host_resume(h);
                 else

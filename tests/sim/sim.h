@@ -35,6 +35,7 @@ typedef enum FaultType {
         /* one host, for a while */
         FAULT_STALL,
         FAULT_SUSPEND,
+        FAULT_RESTART, /* of the daemon, which hands its role to the next one */
         FAULT_CRASH,
         FAULT_STOP,
         FAULT_LINK,
@@ -50,7 +51,7 @@ typedef enum FaultType {
         FAULT_CARRIER,
         FAULT_EARLY_TIMER,
 } FaultType;
-#define N_FAULT_TYPES 21
+#define N_FAULT_TYPES 22
 
 typedef struct Fault {
         FaultType type;
@@ -116,7 +117,8 @@ typedef struct Host {
         uint64_t lease_end; /* when the kernel drops the address */
 
         /* vipd */
-        Instance *instance;
+        Instance *instance; /* NULL while it restarts */
+        InstanceMemory memory;
         uint64_t deadline; /* in simulation time, with the wake-up's lateness */
         uint64_t sequence;
         bool enabled, enabled_told;
@@ -223,6 +225,7 @@ void host_start(Host *h);
 void host_stop(Host *h);
 void host_crash(Host *h);
 void host_stall(Host *h, bool deaf);
+void host_hand_over(Host *h);
 void host_resume(Host *h);
 void host_set_link(Host *h, bool up, ElectionReason reason);
 void host_link_news(Host *h);
