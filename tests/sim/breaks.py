@@ -63,9 +63,8 @@ BREAKS = [
      '                if (u->send != ELECTION_SEND_NONE)\n                        send_advert(i, u, now_usec);\n'
      '                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;',
      'the bow-out leaves before the address does'),
-    (INSTANCE, 'lost = hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
-    (INSTANCE, '                if (hold(i, now_usec) < 0) {\n                        give_up_address(i, now_usec);\n                        return;\n                }\n',
-     '', 'the lease is not renewed'),
+    (INSTANCE, 'lost = !i->units_pending && hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
+    (INSTANCE, 'i->statistics.lease_renewals++;\n                if (hold(i, now_usec) < 0) {', 'if (false) {', 'the lease is not renewed'),
     (INSTANCE, 'now_usec + lease_usec - RENEW_MARGIN_USEC', 'now_usec + lease_usec / 2',
      'the lease of a frozen master outlives the patience of the others'),
     (ELECTION, '        e->promoted_until_usec = memory->promoted_until_usec;\n', '', 'a restart forgets that we were promoted'),
