@@ -196,15 +196,12 @@ GPtrArray *handover_parse(const char *text, size_t n_bytes) {
 int handover_write(const char *text) {
         g_auto(AutoFd) fd = memfd_create(HANDOVER_FD_NAME, MFD_CLOEXEC);
         size_t n = strlen(text);
-        int ready;
 
         if (fd < 0)
                 return -errno;
         if (write(fd, text, n) != (ssize_t) n)
                 return -EIO;
-        ready = fd;
-        fd = -1;
-        return ready;
+        return g_steal_fd(&fd);
 }
 
 static GPtrArray *read_fd(int fd) {

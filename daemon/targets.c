@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
+#include "util/ratelimit.h"
 #include "util/time-util.h"
 
 /* What the units of an instance should be, and what systemd was told: one question at a time, the last wish wins, and nobody waits. Follows the
@@ -28,6 +30,7 @@ typedef struct Wish {
         bool removed;  /* the instance is gone: forget the wish when it is fulfilled */
         uint64_t timeout_usec;
         sd_event_source *overdue;
+        RateLimit failure_limit, answer_limit; /* lines */
 } Wish;
 
 struct Targets {
@@ -72,10 +75,28 @@ static void check_drained(Targets *t) {
                 drained(t->drained_userdata);
 }
 
-static void log_failure(const Wish *w, const char *unit, const char *what) {
+/* A unit that systemd restarts without end fails without end. */
+#define LOG_BURST 20
+#define LOG_INTERVAL_USEC (10 * USEC_PER_SEC)
+
+static bool may_log(const Wish *w, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        uint64_t now_usec = 0, n_suppressed;
+
+        (void) sd_event_now(w->targets->event, CLOCK_BOOTTIME, &now_usec);
+        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+                return false;
+        (void) ratelimit_format(n_suppressed, more);
+        return true;
+}
+
+static void log_failure(Wish *w, const char *unit, const char *what) {
         const LogField fields[] = { { "VIPD_INSTANCE", w->name }, { "VIPD_UNIT", unit }, { "VIPD_RESULT", what }, { NULL, NULL } };
 
-        log_write(LOG_WARNING, MESSAGE_ID_UNIT_FAILED_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s: %s", w->name, unit, what);
+        char more[RATELIMIT_TEXT_BYTES];
+
+        if (may_log(w, &w->failure_limit, more))
+                log_write(LOG_WARNING, MESSAGE_ID_UNIT_FAILED_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s: %s%s",
+                          w->name, unit, what, more);
 }
 
 /* Whatever the instance waits for, it waits no longer. */
@@ -89,9 +110,10 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
         Wish *w = userdata;
         Targets *t = w->targets;
         g_autoptr(GPtrArray) units = t->ops->pending(t->ops_userdata, w->name);
+        char more[RATELIMIT_TEXT_BYTES];
 
-        if (w->asking || !w->certain)
-                log_warning("%s: systemd does not answer; the units of this role are as they were", w->name);
+        if ((w->asking || !w->certain) && may_log(w, &w->answer_limit, more))
+                log_warning("%s: systemd does not answer; the units of this role are as they were%s", w->name, more);
         for (guint k = 0; k < units->len; k++) {
                 log_failure(w, g_ptr_array_index(units, k), "hanging");
                 manager_on_unit_result(t->manager, w->name, g_ptr_array_index(units, k), "hanging");
@@ -151,8 +173,10 @@ static void on_connected(void *userdata) {
 /* A wrong or missing polkit rule, a masked target: what hangs on the role is not there. */
 static void refused(Wish *w, int error) {
         g_autofree char *target = units_target(w->asked, w->name);
+        char more[RATELIMIT_TEXT_BYTES];
 
-        log_warning_errno(error, "%s: systemd refuses to start %s: %m", w->name, target);
+        if (may_log(w, &w->answer_limit, more))
+                log_warning_errno(error, "%s: systemd refuses to start %s: %m%s", w->name, target, more);
         manager_on_unit_result(w->targets->manager, w->name, target, "refused");
 }
 
@@ -185,7 +209,7 @@ static void on_settled(void *userdata, const char *name) {
 
 static void on_job(void *userdata, const char *name, const char *unit, const char *result) {
         const Targets *t = userdata;
-        const Wish *w = find(t, name);
+        Wish *w = find(t, name);
 
         if (!w || w->removed)
                 return;
@@ -238,6 +262,7 @@ static Wish *obtain(Targets *t, const char *name) {
         w = g_new0(Wish, 1);
         w->targets = t;
         w->name = g_strdup(name);
+        w->failure_limit = w->answer_limit = (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         g_hash_table_insert(t->wishes, w->name, w);
         return w;
 }
