@@ -389,6 +389,352 @@ static void test_address_lost_and_shutdown_bow_out(void) {
         g_assert_cmpint(u.send, ==, ELECTION_SEND_BOW_OUT);
 }
 
+static void test_a_demotion_on_the_way_to_master_keeps_the_call(void) {
+        Election e = backup(plain, 0);
+
+        hear(&e, 1, 0, 4 * SEC);
+        hear(&e, 255, 255, 5 * SEC);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, 5 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 400);
+}
+
+static void test_health_regained_must_last_before_it_preempts(void) {
+        ElectionConfig patient = plain;
+        Election e;
+
+        patient.preempt = true;
+        patient.preempt_delay_usec = 30 * SEC;
+        e = backup(patient, 0);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, SEC);
+        for (uint64_t t = 2; t < 60; t++)
+                hear(&e, 1, 105, t * SEC);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 0 }, 60 * SEC);
+        for (uint64_t t = 61; t < 90; t++)
+                g_assert_false(hear(&e, 1, 105, t * SEC).changed);
+        assert_becomes(hear(&e, 1, 105, 90 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+}
+
+static void test_the_same_demotion_is_told_once(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        const ElectionEvent event = { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 100 };
+
+        g_assert_cmpint(step(&e, event, now + MSEC).send, ==, ELECTION_SEND_ADVERT);
+        g_assert_cmpint(step(&e, event, now + 2 * MSEC).send, ==, ELECTION_SEND_NONE);
+}
+
+static void test_a_fastest_host_does_not_look_promoted(void) {
+        ElectionConfig fastest = plain;
+        uint64_t now = 0;
+        Election e;
+
+        fastest.advbase = 0;
+        fastest.advskew = 0;
+        e = master(fastest, &now);
+        now = election_deadline_usec(&e);
+        g_assert_cmpuint(timer(&e, now).advskew, ==, 1);
+        fastest.advskew = 2;
+        e = master(fastest, &now);
+        now = election_deadline_usec(&e);
+        g_assert_cmpuint(timer(&e, now).advskew, ==, 2);
+}
+
+static void test_a_missed_beat_is_not_made_up_for(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        uint64_t late = now + 2900 * MSEC;
+
+        g_assert_cmpint(timer(&e, late).send, ==, ELECTION_SEND_ADVERT);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, late + SEC + 390625);
+}
+
+static void test_ties_by_octets_from_the_last_to_the_first(void) {
+        static const struct {
+                uint8_t peer[4];
+                bool wins;
+        } cases[] = {
+                { { 192, 0, 2, 4 }, true },
+                { { 255, 255, 255, 4 }, true },
+                { { 0, 0, 0, 6 }, false },
+                { { 192, 0, 1, 5 }, true },
+                { { 192, 0, 3, 5 }, false },
+                { { 191, 0, 2, 5 }, true },
+                { { 193, 0, 2, 5 }, false },
+                { { 192, 0, 2, 5 }, false }, /* our own address elsewhere: nobody wins, so we stay */
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                const uint8_t *p = cases[k].peer;
+                uint64_t now = 0;
+                Election e = master(plain, &now);
+                ElectionUpdate u = hear_from(&e, 1, 100, ipv4(p[0], p[1], p[2], p[3]), now + 300 * MSEC);
+
+                g_test_message("%u.%u.%u.%u", p[0], p[1], p[2], p[3]);
+                g_assert_true(u.changed == cases[k].wins);
+        }
+}
+
+static void test_ties_of_hosts_that_speak_ipv6_alone(void) {
+        const ElectionAddress own = { .n_bytes = 16, .bytes = { 0xfe, 0x80, [15] = 5 } };
+        ElectionAddress lower = own, higher = own;
+
+        lower.bytes[8] = 0;
+        lower.bytes[15] = 4;
+        higher.bytes[8] = 1;
+        higher.bytes[15] = 1;
+        for (unsigned k = 0; k < 3; k++) {
+                /* an IPv4 advert decides nothing between hosts of which one does not speak it */
+                ElectionAddress source = k == 0 ? lower : k == 1 ? higher : ipv4(0, 0, 0, 1);
+                uint64_t now = 0;
+                Election e = master(plain, &now);
+
+                step(&e, (ElectionEvent) { .type = ELECTION_EVENT_SOURCE, .u.source.ipv6 = own }, now);
+                g_assert_true(hear_from(&e, 1, 100, source, now + 300 * MSEC).changed == (k == 0));
+        }
+}
+
+static void test_a_tie_is_answered_but_not_in_a_flood(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+
+        g_assert_cmpint(hear_from(&e, 1, 100, ipv4(192, 0, 2, 6), now + 300 * MSEC).send, ==, ELECTION_SEND_ADVERT);
+        for (unsigned k = 1; k < 20; k++)
+                g_assert_cmpint(hear_from(&e, 1, 100, ipv4(192, 0, 2, 6), now + 300 * MSEC + k).send, ==, ELECTION_SEND_NONE);
+}
+
+static void test_the_last_word_of_a_loser_is_worse_than_the_winners(void) {
+        static const struct {
+                uint8_t advbase, advskew, said_advbase, said_advskew;
+        } cases[] = {
+                { 1, 253, 1, 254 },
+                { 1, 254, 2, 0 },
+                { 254, 254, 254, 254 }, /* there is nothing worse that is no bow-out */
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                ElectionConfig c = plain;
+                uint64_t now = 0;
+                ElectionUpdate u;
+                Election e;
+
+                c.advbase = cases[k].advbase;
+                c.advskew = cases[k].advskew;
+                e = master(c, &now);
+                u = hear_from(&e, c.advbase, c.advskew, ipv4(192, 0, 2, 4), now + 300 * MSEC);
+                assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_PREEMPTED);
+                g_assert_cmpuint(u.advbase, ==, cases[k].said_advbase);
+                g_assert_cmpuint(u.advskew, ==, cases[k].said_advskew);
+        }
+}
+
+static void test_bystanders_of_a_tie_do_not_join_its_next_round_in_step(void) {
+        Election e = backup(plain, 0);
+
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 4 * SEC);
+        /* the same host twice, or another one much later, is no tie */
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 4 * SEC + MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 3390625);
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 8), 5 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 3390625);
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 5 * SEC + MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), >, 5 * SEC + MSEC + 3390625);
+        /* one host by both families is no tie either */
+        e = backup(plain, 0);
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 4 * SEC);
+        hear_from(&e, 1, 100, (ElectionAddress) { .n_bytes = 16, .bytes = { 0xfe, 0x80 } }, 4 * SEC + MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 3390625);
+}
+
+static void test_half_a_bow_out_is_none(void) {
+        Election e = backup(plain, 0);
+
+        hear(&e, 1, 0, 4 * SEC);
+        assert_becomes(hear(&e, 255, 0, 5 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+}
+
+static void test_start_delay_is_taken_as_told(void) {
+        ElectionConfig c = plain;
+        Election e;
+
+        c.start_delay_usec = 10 * SEC;
+        e = backup(c, SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 11 * SEC);
+        /* the end of all time does not come round again as its beginning */
+        c.start_delay_usec = UINT64_MAX - 1;
+        e = backup(c, SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, ELECTION_NEVER);
+}
+
+static void test_what_keeps_us_out_is_the_latest_reason(void) {
+        Election e;
+
+        election_init(&e, &plain, 0);
+        g_assert_false(bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_LINK_DOWN, SEC).changed);
+        g_assert_cmpint(e.reason, ==, ELECTION_REASON_LINK_DOWN);
+        g_assert_true(election_is_barred(&e, ELECTION_REASON_LINK_DOWN));
+        /* one of two is not enough */
+        g_assert_false(bar(&e, ELECTION_EVENT_UNBAR, ELECTION_REASON_INTERFACE_MISSING, 2 * SEC).changed);
+        g_assert_false(timer(&e, 3 * SEC).changed);
+        g_assert_false(hear(&e, 255, 255, 4 * SEC).changed);
+        assert_becomes(bar(&e, ELECTION_EVENT_UNBAR, ELECTION_REASON_LINK_DOWN, 5 * SEC), ELECTION_STATE_BACKUP,
+                       ELECTION_REASON_STARTUP);
+}
+
+static void test_who_has_no_address_to_send_from_leaves_in_silence(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        ElectionUpdate u;
+
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_SOURCE }, now);
+        u = bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_DISABLED, now);
+        assert_becomes(u, ELECTION_STATE_INIT, ELECTION_REASON_DISABLED);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+}
+
+static void test_a_reload_that_removes_a_master_bows_out(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        ElectionUpdate u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_SHUTDOWN, .u.stop_reason = ELECTION_REASON_RELOAD }, now);
+
+        assert_becomes(u, ELECTION_STATE_INIT, ELECTION_REASON_RELOAD);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_BOW_OUT);
+}
+
+static void test_a_sick_backup_stays_backup_whoever_calls(void) {
+        Election e = backup(plain, 0);
+
+        g_assert_false(bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_HEALTH, SEC).changed);
+        g_assert_false(hear(&e, 255, 255, 5 * SEC).changed);
+        g_assert_false(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, 5 * SEC).changed);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, ELECTION_NEVER);
+        g_assert_false(timer(&e, 60 * SEC).changed);
+}
+
+static void test_a_master_is_not_moved_by_what_no_longer_bars_it(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+
+        g_assert_false(bar(&e, ELECTION_EVENT_UNBAR, ELECTION_REASON_HEALTH, now).changed);
+        g_assert_cmpint(e.state, ==, ELECTION_STATE_MASTER);
+}
+
+static void test_who_cannot_be_promoted_is_not(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        ElectionUpdate u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, now + MSEC);
+
+        g_assert_false(u.changed);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+        election_init(&e, &plain, 1);
+        g_assert_false(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, SEC).changed);
+}
+
+static void test_verbs_for_a_master_do_nothing_to_others(void) {
+        const ElectionEvent events[] = {
+                { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = 60 * SEC },
+                { .type = ELECTION_EVENT_ADDRESS_LOST, .u.hold_usec = 60 * SEC },
+                { .type = ELECTION_EVENT_READVERTISE },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(events); k++) {
+                Election e = backup(plain, 0);
+                uint64_t due = election_deadline_usec(&e);
+                ElectionUpdate u = step(&e, events[k], SEC);
+
+                g_assert_false(u.changed);
+                g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+                g_assert_cmpuint(election_deadline_usec(&e), ==, due);
+        }
+}
+
+static void test_who_slept_and_is_told_something_does_both(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+        ElectionUpdate u;
+
+        /* stays out as asked */
+        u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = 60 * SEC }, now + 10 * SEC);
+        assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_STALLED);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, now + 70 * SEC);
+        /* leaves for good: from master, in one step, and says nothing, as another is master by now */
+        now = 0;
+        e = master(plain, &now);
+        u = bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_LINK_DOWN, now + 10 * SEC);
+        assert_becomes(u, ELECTION_STATE_INIT, ELECTION_REASON_LINK_DOWN);
+        g_assert_cmpint(u.from, ==, ELECTION_STATE_MASTER);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+        /* does not take over in the step in which it lets go */
+        now = 0;
+        e = master(plain, &now);
+        u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, now + 10 * SEC);
+        assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_STALLED);
+}
+
+static void test_a_new_configuration_counts_from_now(void) {
+        ElectionConfig quick = plain, same = plain;
+        uint64_t now = 0;
+        Election e = backup(plain, 0);
+
+        quick.advskew = 0;
+        same.preempt = true;
+        hear(&e, 1, 0, 4 * SEC);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = quick }, 5 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 8 * SEC);
+
+        e = master(plain, &now);
+        /* another priority is told at once, the same one when it is due */
+        g_assert_cmpint(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = same }, now + MSEC).send, ==,
+                        ELECTION_SEND_NONE);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, now + SEC + 390625);
+        g_assert_cmpint(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = quick }, now + 2 * MSEC).send, ==,
+                        ELECTION_SEND_ADVERT);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, now + 2 * MSEC + SEC);
+
+        election_init(&e, &plain, 1);
+        g_assert_false(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = quick }, SEC).changed);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, ELECTION_NEVER);
+}
+
+/* Another process: all that goes over is what was remembered. */
+static Election restarted(const Election *before, uint64_t seed) {
+        ElectionMemory memory;
+        Election e;
+
+        election_remember(before, &memory);
+        election_init(&e, &before->config, seed);
+        election_resume(&e, &memory);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_SOURCE, .u.source.ipv4 = before->ipv4 }, before->now_usec);
+        return e;
+}
+
+static void test_a_restart_changes_nothing_that_others_see(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now), next;
+        uint64_t due = election_deadline_usec(&e);
+
+        /* what is said right before it lets the next process take its time */
+        g_assert_cmpint(step(&e, (ElectionEvent) { .type = ELECTION_EVENT_READVERTISE }, now + 100 * MSEC).send, ==, ELECTION_SEND_ADVERT);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, due + 100 * MSEC);
+        next = restarted(&e, 2);
+        g_assert_cmpint(next.state, ==, ELECTION_STATE_MASTER);
+        g_assert_cmpuint(election_deadline_usec(&next), ==, due + 100 * MSEC);
+        g_assert_cmpint(timer(&next, due + 100 * MSEC).send, ==, ELECTION_SEND_ADVERT);
+
+        e = backup(plain, 0);
+        hear(&e, 1, 0, 4 * SEC);
+        next = restarted(&e, 2);
+        g_assert_cmpint(next.state, ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpuint(election_deadline_usec(&next), ==, 4 * SEC + 3390625);
+        assert_becomes(timer(&next, 4 * SEC + 3390625), ELECTION_STATE_MASTER, ELECTION_REASON_MASTER_TIMEOUT);
+}
+
+static void test_a_restart_that_took_too_long_is_a_standstill(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now), next = restarted(&e, 2);
+
+        assert_becomes(timer(&next, now + 3 * SEC), ELECTION_STATE_BACKUP, ELECTION_REASON_STALLED);
+}
+
 static void test_time_that_steps_back_is_no_step(void) {
         uint64_t now = 0;
         Election e = master(plain, &now);
@@ -432,6 +778,29 @@ int main(int argc, char **argv) {
         ADD(a_master_that_cannot_send_gives_up);
         ADD(demotion_is_told_at_once);
         ADD(address_lost_and_shutdown_bow_out);
+        ADD(a_demotion_on_the_way_to_master_keeps_the_call);
+        ADD(health_regained_must_last_before_it_preempts);
+        ADD(the_same_demotion_is_told_once);
+        ADD(a_fastest_host_does_not_look_promoted);
+        ADD(a_missed_beat_is_not_made_up_for);
+        ADD(ties_by_octets_from_the_last_to_the_first);
+        ADD(ties_of_hosts_that_speak_ipv6_alone);
+        ADD(a_tie_is_answered_but_not_in_a_flood);
+        ADD(the_last_word_of_a_loser_is_worse_than_the_winners);
+        ADD(bystanders_of_a_tie_do_not_join_its_next_round_in_step);
+        ADD(half_a_bow_out_is_none);
+        ADD(start_delay_is_taken_as_told);
+        ADD(what_keeps_us_out_is_the_latest_reason);
+        ADD(who_has_no_address_to_send_from_leaves_in_silence);
+        ADD(a_reload_that_removes_a_master_bows_out);
+        ADD(a_sick_backup_stays_backup_whoever_calls);
+        ADD(a_master_is_not_moved_by_what_no_longer_bars_it);
+        ADD(who_cannot_be_promoted_is_not);
+        ADD(verbs_for_a_master_do_nothing_to_others);
+        ADD(who_slept_and_is_told_something_does_both);
+        ADD(a_new_configuration_counts_from_now);
+        ADD(a_restart_changes_nothing_that_others_see);
+        ADD(a_restart_that_took_too_long_is_a_standstill);
         ADD(time_that_steps_back_is_no_step);
         ADD(every_name_is_the_designs);
         return g_test_run();

@@ -88,6 +88,7 @@ static void test_kinds_of_addresses(void) {
                 { "255.255.255.255", false, false, true },
                 { "::", false, false, true },
                 { "::1", false, false, true },
+                { "::2", false, false, false },
                 { "2001:db8::1", false, false, false },
                 { "fe80::1", true, false, false },
                 { "febf::1", true, false, false },
@@ -113,6 +114,8 @@ static void test_none_is_shown_as_nothing_and_cannot_be_used(void) {
         g_assert_true(ip_address_equal(&none, &also_none));
         g_assert_false(ip_address_equal(&none, &a));
         g_assert_true(ip_address_is_unusable(&none));
+        g_assert_false(ip_address_is_link_local(&none));
+        g_assert_false(ip_address_is_multicast(&none));
 }
 
 int main(int argc, char **argv) {

@@ -133,6 +133,7 @@ static void test_headers_that_do_not_fit(void) {
                 { "ethernet type ARP", 13, 0x06, CARP_VERDICT_IP_HEADER },
                 { "version 6 in an IPv4 frame", 14, 0x65, CARP_VERDICT_IP_HEADER },
                 { "header of 16 bytes", 14, 0x44, CARP_VERDICT_IP_HEADER },
+                { "header of 60 bytes in 56", 14, 0x4f, CARP_VERDICT_IP_HEADER },
                 { "total length below the header", 17, 19, CARP_VERDICT_IP_HEADER },
                 { "no payload", 17, 20, CARP_VERDICT_LENGTH },
                 { "payload a byte short", 17, 55, CARP_VERDICT_LENGTH },
@@ -282,11 +283,21 @@ static void test_group_addresses(void) {
         }
 }
 
+static void test_checksum_pads_an_odd_byte_with_zero(void) {
+        /* the example of RFC 1071 3, and its first seven bytes */
+        const uint8_t even[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 }, padded[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0x00 };
+
+        g_assert_cmphex(internet_checksum(even, 8), ==, 0xffff - 0xddf2);
+        g_assert_cmphex(internet_checksum(even, 7), ==, internet_checksum(padded, 8));
+        g_assert_cmphex(internet_checksum(even, 7), !=, internet_checksum(even, 8));
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/ip-frame/both-families-go-and-come-back", test_both_families_go_and_come_back);
         g_test_add_func("/ip-frame/every-truncation-is-refused-and-padding-is-not", test_every_truncation_is_refused_and_padding_is_not);
         g_test_add_func("/ip-frame/options-are-skipped-and-summed", test_options_are_skipped_and_summed);
+        g_test_add_func("/ip-frame/checksum-pads-an-odd-byte-with-zero", test_checksum_pads_an_odd_byte_with_zero);
         g_test_add_func("/ip-frame/headers-that-do-not-fit", test_headers_that_do_not_fit);
         g_test_add_func("/ip-frame/ipv6-headers-that-do-not-fit", test_ipv6_headers_that_do_not_fit);
         g_test_add_func("/ip-frame/payload-above-36-bytes-is-refused", test_payload_above_36_bytes_is_refused);
