@@ -15,6 +15,9 @@
 /* An address that somebody else removes is put back at once; whoever fights us for it more often than this in a second wins. */
 #define RESTORES_PER_SEC 20
 #define USEC_PER_SEC UINT64_C(1000000)
+/* Who yields to us may have announced himself after we did. So long after each advert of his, the last of which is his farewell, caches that
+ * believed him are corrected. */
+#define CONTESTED_USEC UINT64_C(1000)
 /* The kernel may end a lease some 20 ms early (net/ipv4/devinet.c, ADDRCONF_TIMER_FUZZ_MINUS), and a timer may be late. */
 #define RENEW_MARGIN_USEC UINT64_C(200000)
 
@@ -162,6 +165,12 @@ static void announce_burst(Instance *i, uint64_t now_usec) {
         announce_round(i, now_usec);
 }
 
+/* Soon, not at once: his announcement follows his advert, and however many adverts call for it, rounds keep that distance. */
+static void announce_again(Instance *i, uint64_t now_usec) {
+        i->n_announce = i->config->announce.count;
+        i->announce_usec = MIN(i->announce_usec, now_usec + CONTESTED_USEC);
+}
+
 static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec) {
         bool leaving = u->send == ELECTION_SEND_BOW_OUT;
         uint8_t advbase = leaving ? 255 : u->advbase, advskew = leaving ? 255 : u->advskew;
@@ -228,6 +237,8 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 send_advert(i, u, now_usec);
         if (u->announce && !lost && !i->units_pending)
                 announce_burst(i, now_usec);
+        if (u->contested)
+                announce_again(i, now_usec);
         /* the next advert is made when nobody waits for it */
         if (u->send != ELECTION_SEND_NONE && !lost)
                 seal(i, i->config->carp.advbase, election_advskew(&i->election));

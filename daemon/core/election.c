@@ -395,6 +395,7 @@ static void step_advert(Election *e, const ElectionEvent *event, ElectionUpdate 
                 return;
         case ELECTION_STATE_MASTER:
                 master_hears(e, event, u);
+                u->contested = e->state == ELECTION_STATE_MASTER;
                 return;
         }
 }

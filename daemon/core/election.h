@@ -107,6 +107,7 @@ typedef struct ElectionUpdate {
         ElectionSend send;
         uint8_t advbase, advskew; /* for ELECTION_SEND_ADVERT */
         bool announce;            /* start a burst of gratuitous ARP and NA */
+        bool contested;           /* who must yield to us was heard as master: announce once more when he has */
 } ElectionUpdate;
 
 typedef struct Election {

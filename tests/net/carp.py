@@ -67,6 +67,12 @@ def frame(source_mac, source, body, destination=None, destination_mac=None, ttl=
     return mac_bytes(mac) + mac_bytes(source_mac) + struct.pack("!H", kind) + head + body
 
 
+def gratuitous_arp(source_mac, address):
+    """A broadcast request for the sender's own address."""
+    mac, ip = mac_bytes(source_mac), ipaddress.ip_address(address).packed
+    return b"\xff" * 6 + mac + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + ip + b"\0" * 6 + ip
+
+
 class BsdPeer(threading.Thread):
     """A CARP host by OpenBSD's and FreeBSD's rules, IPv4, preempt off, from a packet socket in its own namespace."""
 

@@ -104,6 +104,19 @@ def test_again_when_a_worse_master_is_heard(lab):
     check(min(e.t for events in found.values() for e in events) - at < 300_000, "at once")
 
 
+def test_again_when_a_takeover_was_contested(lab):
+    """Two backups took over at once: whoever yields has announced itself last, and clients would stay with it."""
+    (n1, n2), client = lab.nodes(2), lab.client()
+    sock, body = n2.packet_socket(), carp.payload(KEY, 7, (VIP,), 1, 200)
+    client.ip("neigh", "replace", VIP, "lladdr", n2.mac(), "dev", "eth0", "nud", "reachable")
+    start(n1, addresses=(VIP,), Announce_Count=1)
+    advert, announcement = carp.frame(n2.mac(), n2.address, body), carp.gratuitous_arp(n2.mac(), VIP)
+    for frame in (advert, announcement, advert):
+        sock.send(frame)
+    wait(lambda: len(lab.observer.carp(n2)) == 2, "the other has yielded")
+    wait(lambda: client.neighbour(VIP) == n1.mac(), "the client knows who is master", 1)
+
+
 def test_again_when_the_carrier_is_back(lab):
     (n1,) = lab.nodes(1)
     a = start(n1)

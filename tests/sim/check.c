@@ -7,11 +7,14 @@
  *   always    a host holds the address exactly while it is master, lets go before it speaks for the last time, says nothing but its own values, takes
  *             over only after the silence, the hold and the delays it was given, and never sleeps on an address that is another's by now;
  *   in calm   (no fault in force; a host that is frozen, cut off or cannot send is left out) two masters become one within one advert of the slowest
- *             program, none becomes one within the shortest dead interval, and after a while nothing changes any more and the right one is master.
+ *             program, the neighbours believe the one that is left, none becomes one within the shortest dead interval, and after a while nothing
+ *             changes any more and the right one is master.
  * Times and priorities are computed here from carp(4) and the configuration, never asked of the code under test. */
 
 /* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
 #define HANDOVER_USEC UINT64_C(2000)
+/* From another master's last word until the neighbours are told again. */
+#define BELIEVED_USEC UINT64_C(1100)
 #define SLACK_USEC UINT64_C(200)
 #define UCARP_REACTION_MAX SIM_SEC
 /* Who sees a tie of its own rank listens up to this much longer, or an interval. */
@@ -453,6 +456,14 @@ static void check_settled(Sim *s, const Host *master, unsigned n_masters, unsign
                 s->hosts[k].n_sent_settled = s->hosts[k].n_sent;
 }
 
+/* Who hears that another was master after it tells the neighbours that it is not so. Announcements take no time here and are not lost: their order
+ * is that of sending. Those of other programs are not simulated. */
+static void check_believed(Sim *s, const Host *master) {
+        if (!s->foreign && s->believed && s->believed != master && master->contested_usec >= s->believed_usec &&
+            past(s->now, MAX(master->contested_usec, s->calm_since), BELIEVED_USEC + s->latency_max))
+                sim_fail(s, master, "knew better, and the neighbours believe host %u", s->believed->number);
+}
+
 static void check_cadence(const Host *master) {
         Sim *s = master->sim;
         uint64_t since = MAX(master->sent_usec, s->calm_since);
@@ -489,6 +500,7 @@ void check_step(Sim *s) {
         if (master && master->kind == HOST_KIND_VIPD) {
                 check_cadence(master);
                 check_lease(s, master);
+                check_believed(s, master);
         }
         if (s->now >= s->settle_usec)
                 check_settled(s, master, n_masters, n_eligible);

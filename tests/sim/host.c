@@ -86,6 +86,11 @@ static void op_announce(void *userdata) {
 
         h->call.n_effects++;
         h->call.n_announces++;
+        if (h->link_up && !h->send_fails) {
+                h->sim->believed = h;
+                h->sim->believed_usec = h->sim->now;
+        } else
+                h->contested_usec = 0; /* tried, at least */
         if (!h->held && !h->resuming && !h->loss_untold)
                 sim_fail(h->sim, h, "announces an address that it does not hold");
 }
@@ -366,7 +371,8 @@ void host_receive(Host *h, const Packet *packet) {
                 h->timeout_usec = timeout;
                 h->heard_advbase = heard_advbase;
                 h->heard_advskew = heard_advskew;
-        }
+        } else if (h->call.before == ELECTION_STATE_MASTER && h->state == ELECTION_STATE_MASTER)
+                h->contested_usec = h->sim->now;
         sim_trace(h->sim, h, "    heard %u/%u of host %u%s%s", packet->advert.advbase, packet->advert.advskew, packet->from,
                   verdict == CARP_VERDICT_OK ? "" : ": ",
                   verdict == CARP_VERDICT_OK ? "" : carp_verdict_to_string(verdict));

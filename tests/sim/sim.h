@@ -136,6 +136,7 @@ typedef struct Host {
         uint64_t n_sent, n_bow_outs, n_sent_settled;
         uint8_t heard_advbase, heard_advskew;
         uint8_t said_advbase, said_advskew;
+        uint64_t contested_usec; /* when it last heard an advert and stayed master */
 
         /* all three */
         ElectionState state;
@@ -193,6 +194,8 @@ struct Sim {
         bool settled_before;     /* the last disturbance fell into peace */
         uint64_t handover_until; /* somebody must be master again by then; SIM_NEVER: no promise */
         bool handover_of_two;
+        const Host *believed; /* the neighbours' caches: who announced the address last, */
+        uint64_t believed_usec; /* and when */
 
         /* totals over all schedules */
         uint64_t total_events, total_transitions, total_adverts, total_settled, total_handovers;

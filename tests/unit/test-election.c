@@ -156,6 +156,19 @@ static void test_worse_advert_is_answered_at_once_but_not_in_a_flood(void) {
         g_assert_false(u.announce);
 }
 
+static void test_every_advert_that_leaves_a_master_in_place_contests_its_announcements(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+
+        /* right after its own takeover, too, when it has just spoken and does not answer */
+        g_assert_true(hear(&e, 1, 101, now + MSEC).contested);
+        g_assert_true(hear(&e, 1, 101, now + 2 * MSEC).contested);
+        g_assert_true(hear_from(&e, 1, 100, ipv4(192, 0, 2, 6), now + 3 * MSEC).contested);
+        g_assert_false(timer(&e, election_deadline_usec(&e)).contested);
+        g_assert_false(hear(&e, 1, 99, now + 2 * SEC).contested);
+        g_assert_false(hear(&e, 1, 101, now + 3 * SEC).contested);
+}
+
 static void test_tie_is_won_by_the_lower_last_octet(void) {
         uint64_t now = 0;
         Election e = master(plain, &now);
@@ -761,6 +774,7 @@ int main(int argc, char **argv) {
         ADD(master_keeps_its_beat);
         ADD(better_advert_makes_backup_with_a_last_word);
         ADD(worse_advert_is_answered_at_once_but_not_in_a_flood);
+        ADD(every_advert_that_leaves_a_master_in_place_contests_its_announcements);
         ADD(tie_is_won_by_the_lower_last_octet);
         ADD(a_peer_that_never_yields_a_tie_wins_it);
         ADD(bow_out_is_followed_at_once);
