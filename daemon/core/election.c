@@ -22,8 +22,9 @@
 /* After so many answers to equal adverts a peer is not going to yield to us, whatever its rule: then we do. */
 #define TIES_MAX 3
 /* A bow-out calls every backup at once; each waits this long per step of its advskew, so that the best one speaks first and the others
- * hear it. At most 1 ms. */
-#define BOW_OUT_STEP_USEC 4
+ * hear it. At most 2 ms. Half of it is too little: a takeover, from the wake-up to the advert read by the others, takes 0.2 to 0.5 ms on
+ * an ordinary machine, and hosts whose advskew is 50 apart then both took the address in one handover of fourteen. */
+#define BOW_OUT_STEP_USEC 8
 /* Who yields says one last, worse word right after the winner's. A third host that preempts must not take it for a reign: for this long
  * (or half an interval) after an advert at least as good as its own, a worse one calls nobody. */
 #define DISPUTE_USEC UINT64_C(50000)

@@ -12,7 +12,7 @@
  * Times and priorities are computed here from carp(4) and the configuration, never asked of the code under test. */
 
 /* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
-#define HANDOVER_USEC UINT64_C(2000)
+#define HANDOVER_USEC UINT64_C(3000)
 /* From another master's last word until the neighbours are told again. */
 #define BELIEVED_USEC UINT64_C(1100)
 #define SLACK_USEC UINT64_C(200)

@@ -207,8 +207,8 @@ static void test_bow_out_is_followed_at_once(void) {
         e = backup(plain, 0);
         hear(&e, 1, 0, 4 * SEC);
         g_assert_false(hear(&e, 255, 255, 5 * SEC).changed);
-        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 400);
-        assert_becomes(timer(&e, 5 * SEC + 400), ELECTION_STATE_MASTER, ELECTION_REASON_BOW_OUT);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 800);
+        assert_becomes(timer(&e, 5 * SEC + 800), ELECTION_STATE_MASTER, ELECTION_REASON_BOW_OUT);
 }
 
 static void test_preempts_only_if_told_to(void) {
