@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The laboratory of the boot tests: hosts that boot a real systemd, with dbus-daemon, polkitd and vipd as a package installs it. Network,
-observer, probe and all waiting are those of tests/net/lab.py: the same bridge, and hosts n1, n2, ... that now have an init.
+"""The laboratory of the boot tests: hosts that boot a real systemd, with dbus-daemon, polkitd and vipd as a package installs it.
+Network, observer, probe and all waiting are those of tests/net/lab.py: the same bridge, and hosts n1, n2, ... that have an init.
 
-A host is systemd-nspawn in a control group of its own, on an overlay of its own, in the network namespace that it would have as a plain
-host of tests/net. Everything lives in private mount, network and process namespaces and dies with the test, however it ends; only
-the emptied control groups are left then, and the next test removes them.
+A host is systemd-nspawn in a control group of its own, on an overlay of its own, in the network namespace that it would have as
+a plain host of tests/net. Everything lives in private mount, network and process namespaces and dies with the test, however it ends;
+only the emptied control groups are left then, and the next test removes them.
 
 A test file defines functions `test_...(lab)` and ends with `hosts.main()`, with the arguments that tests/net/lab.py knows.
 """
@@ -134,7 +134,8 @@ class Node(net.Host):
     def wait_up(self):
         def up():
             check(self.nspawn.poll() is None, f"{self.name} ended while it booted")
-            return self.leader() and self.run("systemctl", "is-system-running", fail=False).stdout.strip() in ("running", "degraded")
+            said = self.leader() and self.run("systemctl", "is-system-running", fail=False).stdout.strip()
+            return said in ("running", "degraded")
         wait(up, f"{self.name} is up", BOOT_TIMEOUT, every=0.02)
 
     def wait_down(self, timeout=30.0):
@@ -196,26 +197,27 @@ class Node(net.Host):
     def process_id(self, unit="vipd.service"):
         """The main process of a unit, as this side of the process namespace numbers it."""
         group = self.show(unit, "ControlGroup")
+        check(group, f"{unit} on {self.name} does not run")
         with open(f"{self.group}/payload{group}/cgroup.procs") as f:
             return int(f.read().split()[0])
 
     def call(self, member, *arguments, instance="web", interface=INSTANCE, user=None):
         """A method of an instance; returns the finished busctl."""
-        return self.run("busctl", "--json=short", "call", "org.vipd1", f"/org/vipd1/instance/{instance}", interface, member, *arguments,
-                        user=user, fail=False)
+        return self.run("busctl", "--json=short", "call", "org.vipd1", f"/org/vipd1/instance/{instance}", interface, member,
+                        *arguments, user=user, fail=False)
 
     def get(self, name, instance="web", user=None):
         """A property of an instance; None while nobody answers. Does not start vipd."""
-        result = self.run("busctl", "--json=short", "--auto-start=no", "get-property", "org.vipd1", f"/org/vipd1/instance/{instance}",
-                          INSTANCE, name, user=user, fail=False)
+        result = self.run("busctl", "--json=short", "--auto-start=no", "get-property", "org.vipd1",
+                          f"/org/vipd1/instance/{instance}", INSTANCE, name, user=user, fail=False)
         return json.loads(result.stdout)["data"] if result.returncode == 0 else None
 
     def state(self, instance="web"):
         return self.get("State", instance)
 
     def wait_state(self, state, instance="web", timeout=15.0):
-        wait(lambda: self.state(instance) == state, lambda: f"{instance} on {self.name} is {state}, not {self.state(instance)}", timeout,
-             every=0.02)
+        wait(lambda: self.state(instance) == state, lambda: f"{instance} on {self.name} is {state}, not {self.state(instance)}",
+             timeout, every=0.02)
 
     def journal(self, *matches, since=0):
         """Entries as dictionaries of their fields, in order, over all boots. Read from the files, so it needs no running host.
@@ -254,8 +256,8 @@ class BootLab(net.Lab):
         return self.hosts[name]
 
     def booted(self, n, prepare=None, vipd=True, **keys):
-        """n hosts and a client, up, with one instance `web`: n1 is the best, and the first to listen. vipd=False: with vipd installed, but
-        not configured or enabled. prepare(node): what else is to be done before they boot."""
+        """n hosts and a client, up, with one instance `web`: n1 is the best, and the first to listen. vipd=False: with
+        vipd installed, but not configured or enabled. prepare(node): what else is to be done before they boot."""
         nodes = self.nodes(n)
         for node in nodes:
             if vipd:
@@ -317,8 +319,8 @@ class BootLab(net.Lab):
         for node in self.booted_nodes():
             with contextlib.suppress(OSError), open(node.console, errors="replace") as f:
                 parts.append(f"--- console of {node.name}\n" + f.read()[-2000:])
-            journal = run("journalctl", f"--directory={node.root}/var/log/journal", "--output=short-monotonic", "--quiet", "--no-pager",
-                          "--lines=120", fail=False).stdout
+            journal = run("journalctl", f"--directory={node.root}/var/log/journal", "--output=short-monotonic", "--quiet",
+                          "--no-pager", "--lines=120", fail=False).stdout
             parts.append(f"--- journal of {node.name}\n{journal}")
         return "\n".join(parts)
 
@@ -327,8 +329,8 @@ def groups_of(identity="*"):
     """The control groups that labs left, the deepest first."""
     with open("/proc/self/mounts") as f:
         mounts = [line.split()[1] for line in f if line.split()[2] == "cgroup2"]
-    found = [path for mount in mounts for top in glob.glob(f"{mount}/vipd-boot-{identity}-n*") for path, _, _ in os.walk(top, topdown=False)]
-    return found
+    tops = [top for mount in mounts for top in glob.glob(f"{mount}/vipd-boot-{identity}-n*")]
+    return [path for top in tops for path, _, _ in os.walk(top, topdown=False)]
 
 
 def sweep(identity="*"):

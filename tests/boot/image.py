@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the hosts of the boot tests boot from: a Debian root made by mmdebstrap, and a layer on top of it that `meson install` fills as a
-packager would. Both lie in the build directory, are made once, and are only read afterwards: every host has an overlay of its own.
+"""What the hosts of the boot tests boot from: a Debian root made by mmdebstrap, and a layer on top of it that `meson install`
+fills as a packager would. Both lie in the build directory, are made once, and are only read afterwards: every host has an overlay
+of its own.
 
 Knows nothing of hosts or tests. Several tests may come at once: the first one makes what is missing, the others wait.
 """

@@ -70,8 +70,8 @@ def test_nobody_else_takes_the_name(lab):
     n1.run("useradd", "alice")
     n1.systemctl("stop", "vipd")
     for user in ("alice", "vipd"):
-        result = n1.run("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su",
-                        "org.vipd1", "0", user=user, fail=False)
+        result = n1.run("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
+                        "su", "org.vipd1", "0", user=user, fail=False)
         check((result.returncode == 0) == (user == "vipd"), f"{user}: {result.stdout}{result.stderr}")
 
 

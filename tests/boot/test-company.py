@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What else runs on a host: the bus, the journal, systemd itself and the network manager are restarted, stopped or hang, and an election
-goes on as if nothing had happened."""
+"""What else runs on a host: the bus, the journal, systemd itself and the network manager are restarted, stopped or hang, and an
+election goes on as if nothing had happened."""
 
 import contextlib
 import os
@@ -11,7 +11,8 @@ import signal
 import hosts
 from hosts import VIP, check, hold, now, wait
 
-JOURNALD = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket", "systemd-journald.service"]
+JOURNALD = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket",
+            "systemd-journald.service"]
 
 
 def pending(process, number):

@@ -47,7 +47,8 @@ def came_back_as_backup(lab, node, master):
     began = now()
     node.listened(advskew=50 * (node.number - 1))
     hold(lambda: lab.holder() == master and node.state() == "backup", f"{node.name} leaves the address alone", 1)
-    check(lab.changes(began) == [], "the address stayed")
+    # not even for a moment; a renewal that a busy machine delayed is no matter of the one that came back
+    check({number for _, number, _ in lab.changes(began)} <= {master}, lab.changes(began))
     lab.check_never_together(node.number)
 
 
@@ -81,8 +82,10 @@ def test_poweroff_bows_out(lab):
 
 
 def test_shutdown_bows_out_before_the_network_goes(lab):
-    """A network service that takes its interface down when it stops, in the place that ifupdown's has in the order of things."""
+    """A network service that takes its interface down when it stops, in the place that ifupdown's has in the order of things. vipd
+    is made to take its time, so that nothing but that order can help."""
     def prepare(node):
+        node.write("/etc/systemd/system/vipd.service.d/slow.conf", "[Service]\nExecStop=sleep 0.5\n")
         node.write("/etc/systemd/system/net.service", """[Unit]
 DefaultDependencies=no
 Wants=network.target
