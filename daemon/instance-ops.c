@@ -20,6 +20,9 @@
 /* Binds one instance to the kernel: which sockets it sends on, which addresses it holds, which timer wakes it. Turns facts about a link into
  * the one question the instance asks: can this interface be used, and if not, why. Decides nothing about the election. */
 
+/* How long the source addresses may be gone before we have none. */
+#define BEREFT_USEC UINT64_C(5000000)
+
 typedef struct HeldAddress {
         Address *address;
         bool foreign; /* configured for ever by somebody else: never touched */
@@ -35,6 +38,7 @@ struct InstanceIo {
         Instance *instance;
         const InstanceConfig *config; /* the instance's, borrowed */
         sd_event_source *timer;
+        sd_event_source *bereft; /* runs while the source addresses are those that were */
 
         int ifindex; /* 0: not bound */
         bool carrier;
@@ -195,6 +199,21 @@ static CarpVerdict on_receive(void *userdata, const IpAddress *source, const Car
         return instance_on_advert(io->instance, source, advert, now_usec);
 }
 
+static bool has_source(const InstanceIo *io) {
+        return io->source_ipv4.family != AF_UNSPEC || io->source_ipv6.family != AF_UNSPEC;
+}
+
+/* The source addresses have not come back. */
+static int on_bereft(sd_event_source *s, uint64_t usec, void *userdata) {
+        InstanceIo *io = userdata;
+        uint64_t now_usec = usec;
+
+        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
+        instance_set_link(io->instance, ELECTION_REASON_NO_SOURCE_ADDRESS, &io->source_ipv4, &io->source_ipv6, now_usec);
+        return 0;
+}
+
 /**
  * instance_io_new() - not bound to any interface yet
  */
@@ -207,7 +226,11 @@ int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, Add
         io->socket = addresses;
         io->link_limit = io->foreign_limit = io->drop_limit =
                 (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
-        r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
+        r = sd_event_add_time(event, &io->bereft, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_bereft, io);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(io->timer, SD_EVENT_OFF);
@@ -246,6 +269,7 @@ static void close_ports(InstanceIo *io) {
 }
 
 static void unbind(InstanceIo *io) {
+        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
         close_ports(io);
         free_addresses(io->addresses, io->n_addresses);
         io->addresses = NULL;
@@ -258,6 +282,7 @@ InstanceIo *instance_io_free(InstanceIo *io) {
         if (!io)
                 return NULL;
         unbind(io);
+        sd_event_source_disable_unref(io->bereft);
         sd_event_source_disable_unref(io->timer);
         sd_event_unref(io->event);
         g_free(io);
@@ -398,14 +423,26 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
 
 static ElectionReason judge(InstanceIo *io, const Link *link) {
         const InstanceConfig *c = io->config;
+        IpAddress ipv4 = io->source_ipv4, ipv6 = io->source_ipv6;
+        bool had_source = has_source(io), bereft = sd_event_source_get_enabled(io->bereft, NULL) > 0;
 
+        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
         io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
         if (!link->up || !(link->carrier || c->ignore_carrier))
                 return ELECTION_REASON_LINK_DOWN;
         choose_source(c, link, AF_INET, &c->carp.source_ipv4, &io->source_ipv4);
         choose_source(c, link, AF_INET6, &c->carp.source_ipv6, &io->source_ipv6);
-        if (io->source_ipv4.family == AF_UNSPEC && io->source_ipv6.family == AF_UNSPEC)
+        if (has_source(io))
+                return ELECTION_REASON_LINK_UP;
+        if (!had_source)
                 return ELECTION_REASON_NO_SOURCE_ADDRESS;
+        /* A network manager that configures the interface anew takes every address away for a moment. Adverts leave all the same, as they are
+         * whole frames, so the peers need not notice. */
+        io->source_ipv4 = ipv4;
+        io->source_ipv6 = ipv6;
+        if (!bereft)
+                (void) sd_event_source_set_time_relative(io->bereft, BEREFT_USEC);
+        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_ONESHOT);
         return ELECTION_REASON_LINK_UP;
 }
 

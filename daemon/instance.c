@@ -21,9 +21,6 @@
 /* The kernel may end a lease some 20 ms early (net/ipv4/devinet.c, ADDRCONF_TIMER_FUZZ_MINUS), and a timer may be late. */
 #define RENEW_MARGIN_USEC UINT64_C(200000)
 
-/* A restart may take so long. Who has peers that wait less hands over to one of them: else they would take over while we still hold. */
-#define RESTART_USEC USEC_PER_SEC
-
 struct Instance {
         InstanceConfig *config;
         const InstanceOps *ops;
@@ -342,7 +339,8 @@ Instance *instance_free(Instance *i) {
 void instance_prepare_handover(Instance *i, uint64_t now_usec) {
         /* the next process would wait for units that this one has been told to stop */
         instance_on_units_settled(i, false, now_usec);
-        if (election_patience_usec(&i->election) < RESTART_USEC) {
+        /* a restart takes longer than such peers wait: they would take over while we still hold */
+        if (i->config->carp.advbase == 0) {
                 instance_stop(i, ELECTION_REASON_SHUTDOWN, false, now_usec);
                 return;
         }

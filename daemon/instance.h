@@ -100,8 +100,8 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
 Instance *instance_free(Instance *i); /* does not send: instance_stop() first */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
 
-/* A master renews its lease and advertises once more, so that lease and patience of the peers last as long as can be. Where that is not long
- * enough for a restart, it leaves as for a stop. */
+/* A master renews its lease and advertises once more, so that lease and patience of the peers last as long as can be. With AdvBase=0 that is not
+ * long enough for a restart: it leaves as for a stop. */
 void instance_prepare_handover(Instance *i, uint64_t now_usec);
 void instance_remember(const Instance *i, InstanceMemory *ret);
 /* Before the first fact from below: goes on with the role another process had. The addresses are there already. */

@@ -96,7 +96,7 @@ static uint64_t dead_usec(const Election *e) {
 
 /* How long a master may be silent before the quickest of its peers may have replaced it: the dead interval without the skew, as a peer's
  * may be smaller. With advbase 0 the skew is all there is. */
-uint64_t election_patience_usec(const Election *e) {
+static uint64_t stall_usec(const Election *e) {
         uint64_t limit_usec = e->config.advbase == 0 ? dead_usec(e)
                                                      : skew_dead_usec(e->config.advbase, 0, e->config.dead_ratio);
 
@@ -460,7 +460,7 @@ static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
 
 /* A master whose adverts stopped for a dead interval has been replaced, whether it slept, was starved, or could not send. */
 static void check_silence(Election *e, ElectionUpdate *u) {
-        uint64_t limit_usec = election_patience_usec(e);
+        uint64_t limit_usec = stall_usec(e);
 
         if (e->state != ELECTION_STATE_MASTER)
                 return;

@@ -154,6 +154,5 @@ void election_resume(Election *e, const ElectionMemory *memory);
 /* Advances the election. now_usec: CLOCK_BOOTTIME µs; a step back is read as no step. */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret);
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */
-uint64_t election_patience_usec(const Election *e); /* how long a master may be silent and is still one */
 bool election_is_barred(const Election *e, ElectionReason reason);
 uint8_t election_advskew(const Election *e); /* as on the wire: with demotion */

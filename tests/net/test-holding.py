@@ -6,7 +6,7 @@ import socket
 import threading
 
 import lab as L
-from lab import VIP, VIP6, check, hold, now, wait
+from lab import VIP, VIP6, check, elect, hold, now, wait
 
 # a single host need not wait long to be master: adverts 125 ms apart
 FAST = {"advbase": 0, "advskew": 32}
@@ -199,6 +199,34 @@ def test_no_source_address_at_start(lab):
     hold(lambda: a.running() and a.state() == "init", "waits for an address", 1)
     n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
     a.wait_state("master")
+
+
+def test_a_moment_without_any_address_costs_nothing(lab):
+    """As a network manager makes it, that configures the interface anew: the VIP is put back, and the role stays."""
+    n1, n2 = lab.nodes(2)
+    a, b = elect(n1, n2)
+    at = now()
+    for _ in range(3):
+        for address in (f"{n1.address}/24", f"{VIP}/32"):
+            n1.ip("addr", "del", address, "dev", "eth0")
+        n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
+        wait(lambda: n1.holds(), "put back")
+    hold(lambda: b.state() == "backup", "nobody takes over", 4)
+    check(not a.transitions(since=at), a.text())
+
+
+def test_without_a_source_address_for_good_it_takes_no_part(lab):
+    n1, n2 = lab.nodes(2)
+    a, b = elect(n1, n2)
+    at = now()
+    n1.ip("addr", "del", f"{n1.address}/24", "dev", "eth0")
+    a.wait_state("init", timeout=15)
+    check(a.reason() == "no-source-address" and now() - at > 4_900_000, a.text())
+    check(not n1.holds(), "dropped")
+    b.wait_state("master")
+    n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
+    a.wait_state("backup")
+    lab.observer.check_never_two()
 
 
 def lease_runs_out(lab, how):

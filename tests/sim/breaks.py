@@ -71,7 +71,7 @@ BREAKS = [
     (ELECTION, '        e->promoted_until_usec = memory->promoted_until_usec;\n', '', 'a restart forgets that we were promoted'),
     (ELECTION, '        e->attempted_usec = memory->attempted_usec;\n', '', 'a restarted master takes itself for stalled'),
     (ELECTION, '        e->master_down_usec = memory->master_down_usec;\n', '', 'a restarted backup has no patience'),
-    (INSTANCE, 'if (election_patience_usec(&i->election) < RESTART_USEC)', 'if (false)',
+    (INSTANCE, 'if (i->config->carp.advbase == 0)', 'if (false)',
      'a master restarts though its peers wait less than that'),
 ]
 

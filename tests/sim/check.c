@@ -204,6 +204,22 @@ static void note_backup(Host *h, ElectionReason reason) {
                 h->eligible_usec = now + h->demote_hold_usec;
 }
 
+/**
+ * check_hand_over() - who restarts as master has peers that wait for it
+ */
+void check_hand_over(const Host *h) {
+        if (h->state == ELECTION_STATE_MASTER && h->advbase == 0)
+                sim_fail(h->sim, h, "restarts as master though its peers do not wait for it");
+}
+
+/**
+ * check_stays_master() - nothing has happened to a master that restarted but that it restarted, and not for too long
+ */
+bool check_stays_master(const Host *h) {
+        return h->state == ELECTION_STATE_MASTER && h->sim->now - h->sent_usec < dead_usec(h, 0) &&
+               h->link_up && !h->loss_untold && h->enabled && !h->hold_fails && !h->send_fails;
+}
+
 /* A planned handover in peace: the address is down, and another one is called. */
 static void expect_handover(const Host *h) {
         Sim *s = h->sim;

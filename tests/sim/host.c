@@ -270,6 +270,7 @@ void host_hand_over(Host *h) {
         instance_prepare_handover(h->instance, clock_of(h));
         check_call_end(h);
         instance_remember(h->instance, &h->memory);
+        check_hand_over(h);
         free_instance(h);
         g_array_set_size(h->queue, 0);
         h->deadline = SIM_NEVER;
@@ -309,6 +310,7 @@ static void catch_up(Host *h) {
 
 void host_resume(Host *h) {
         uint64_t slept = h->sim->now - h->left_usec;
+        bool stays = false;
 
         if (!h->running || !h->stalled)
                 return;
@@ -319,9 +321,13 @@ void host_resume(Host *h) {
         h->stalled = h->deaf = false;
         h->resuming = true;
         h->overslept = h->state == ELECTION_STATE_MASTER && h->sim->now - h->attempted_usec >= host_dead_usec(h);
-        if (!h->instance)
+        if (!h->instance) {
+                stays = check_stays_master(h);
                 take_over(h);
+        }
         catch_up(h);
+        if (stays && h->state != ELECTION_STATE_MASTER)
+                sim_fail(h->sim, h, "lost its role over a restart");
         if (h->overslept)
                 sim_fail(h->sim, h, "woke after its dead interval and did not let go");
         h->resuming = h->overslept = false;

@@ -320,7 +320,7 @@ static void test_a_restart_that_peers_would_not_wait_for_is_a_stop(Fixture *f, g
 
         win(f);
         c->carp.advbase = 0;
-        c->carp.advskew = 64; /* a dead interval of 750 ms */
+        c->carp.advskew = 64;
         instance_reconfigure(f->instance, c, f->now_usec);
         g_string_truncate(f->effects, 0);
         instance_prepare_handover(f->instance, f->now_usec);
