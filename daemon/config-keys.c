@@ -363,7 +363,7 @@ static const Key keys[] = {
 
 /* Is it so near that it must have been meant? Only then is the wrong word repeated: a passphrase on a line of its own can look like a key. */
 static bool is_near(const char *word, const char *name) {
-        return 2 * config_word_distance(word, name) <= strlen(name);
+        return config_word_distance(word, name) <= strlen(name) / 2;
 }
 
 static bool is_check(const char *section) {
@@ -542,7 +542,7 @@ static void finish(Reader *r, const char *credential) {
                 missing(r, "Interface= in [VIP] is missing");
         if (!r->vhid_at)
                 missing(r, "VHID= in [CARP] is missing");
-        if (c->lease == CONFIG_LEASE_FIXED && c->lease_sec > MAX(dead_sec, 1))
+        if (r->lease_at && c->lease == CONFIG_LEASE_FIXED && c->lease_sec > MAX(dead_sec, 1))
                 config_diagnose(r->set, false, r->name, r->lease_at->file, r->lease_at->line,
                                 "Lease=%us is longer than the dead interval: the address of a frozen master can outlive its mastership",
                                 c->lease_sec);

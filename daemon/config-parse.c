@@ -142,7 +142,7 @@ unsigned config_word_distance(const char *a, const char *b) {
         size_t n = MIN(strlen(b), 63);
         unsigned row[64];
 
-        if (strlen(a) > 2 * 63) /* no word; near nothing */
+        if (strlen(a) > 126) /* no word; near nothing */
                 return (unsigned) strlen(a);
         for (size_t k = 0; k <= n; k++)
                 row[k] = (unsigned) k;

@@ -111,7 +111,7 @@ int address_new(Address **ret, AddressSocket *socket, int ifindex, const IpPrefi
         if (r >= 0)
                 r = build_drop(&a->drop, ifindex, prefix);
         if (r < 0)
-                return r; /* NOLINT(clang-analyzer-unix.Malloc): it knows no cleanup attribute */
+                return r;
         *ret = g_steal_pointer(&a);
         return 0;
 }
