@@ -80,21 +80,22 @@ def main():
     if tests.returncode != 0:
         print(tests.stdout)
         return 1
-    bad = False
+    bad, summary = False, []
     for room, floors in FLOORS.items():
         lines, branches, short = measure(build, room)
         if not lines[1] or not branches[1]:
-            print(f"{room}: nothing was measured")
+            summary.append(f"{room}: nothing was measured")
             bad = True
             continue
         reached = [100 * a / b for a, b in (lines, branches)]
-        print(f"{room}: {reached[0]:.1f} % of {lines[1]} lines, {reached[1]:.1f} % of {branches[1]} branches")
+        summary.append(f"{room}: {reached[0]:.1f} % of {lines[1]} lines, {reached[1]:.1f} % of {branches[1]} branches")
         for text in short:
-            print(f"  {text}")
+            print(text)
         for what, is_now, least in zip(("lines", "branches"), reached, floors):
             if is_now < least:
-                print(f"{room}: less than {least} % of {what}")
+                summary.append(f"{room}: less than {least} % of {what}")
                 bad = True
+    print("\n".join(summary))
     return 1 if bad else 0
 
 
