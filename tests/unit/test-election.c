@@ -408,7 +408,7 @@ static void test_a_demotion_on_the_way_to_master_keeps_the_call(void) {
         hear(&e, 1, 0, 4 * SEC);
         hear(&e, 255, 255, 5 * SEC);
         step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, 5 * SEC);
-        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 400);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 800);
 }
 
 static void test_health_regained_must_last_before_it_preempts(void) {
