@@ -115,8 +115,8 @@ def test_background(lab):
     result = n1.run(*n1.ucarp_command(program, options=("-B", "-z")), fail=False)
     check(result.returncode == 0, f"{result}")
     wait(lambda: n1.holds(), "master in the background")
-    pids = [int(p) for p in os.listdir("/proc") if p.isdigit() and running(int(p)) == program]
-    check(len(pids) == 1, f"processes {pids}")
+    # a script of the role is the program itself until it is executed
+    pids = wait(lambda: len(found := processes(program)) == 1 and found, lambda: f"one process, not {processes(program)}")
     os.kill(pids[0], signal.SIGTERM)
     wait(lambda: not n1.holds(), "ended")
     result = n1.run(*n1.ucarp_command(program, options=("-B", "-i", "nosuch0")), fail=False)
@@ -128,6 +128,10 @@ def running(pid):
         return os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return None
+
+
+def processes(program):
+    return [int(p) for p in os.listdir("/proc") if p.isdigit() and running(int(p)) == program]
 
 
 def test_passphrase_file_and_process_list(lab):
