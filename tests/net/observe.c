@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The witness of the network tests. Prints, as one JSON object per line, every change of an address or a link in every host of the
- * lab, and every CARP, ARP and neighbour advertisement that a host sends, each with its CLOCK_BOOTTIME time in microseconds.
+ * lab, and every CARP, VRRP, ARP and neighbour advertisement that a host sends, each with its CLOCK_BOOTTIME time in microseconds.
  *
  * It runs in the namespace of the lab's switch. One netlink socket hears all hosts (NETLINK_LISTEN_ALL_NSID), so that the order of
  * two address changes on two hosts is the kernel's own order and needs no clock: that is how "never two holders" is proven. Host N
@@ -174,14 +174,21 @@ static void print_mac(const char *key, const uint8_t *mac) {
         printf(",\"%s\":\"%02x:%02x:%02x:%02x:%02x:%02x\"", key, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
+/* IP protocol 112 is CARP's and VRRP's. */
 static void print_carp(int family, const uint8_t *frame, size_t n) {
         size_t header = family == AF_INET ? (size_t) (frame[14] & 0x0f) * 4 : 40, offset = 14 + header;
         const uint8_t *ip = frame + 14, *carp = frame + offset;
         char source[ADDRESS_TEXT_BYTES], destination[ADDRESS_TEXT_BYTES];
         uint64_t counter = 0;
 
-        if (n < offset + 36)
+        if (n >= offset + 8 && carp[0] == 0x31) {
+                printf(",\"kind\":\"vrrp\",\"vrid\":%u,\"priority\":%u", carp[1], carp[2]);
                 return;
+        }
+        if (n < offset + 36) {
+                printf(",\"kind\":\"truncated\"");
+                return;
+        }
         for (size_t k = 0; k < 8; k++)
                 counter = counter << 8 | carp[8 + k];
         printf(",\"kind\":\"carp\",\"family\":%d,\"source\":\"%s\",\"destination\":\"%s\",\"ttl\":%u,\"vhid\":%u,\"advskew\":%u,"
