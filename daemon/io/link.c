@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "io/address.h"
 #include "io/netlink.h"
@@ -19,29 +20,50 @@
 #include "util/time-util.h"
 
 /* The kernel's interfaces and addresses as a table, kept by watching rtnetlink. Reports what changed, message by message, and judges
- * nothing. When the kernel had to drop messages (ENOBUFS) everything is asked again, without waiting, and what differs is reported. */
+ * nothing.
+ *
+ * When the kernel had to drop messages (ENOBUFS), everything is asked again: a resync is a dump of the links and one of the addresses, and
+ * what neither showed is gone. It never waits, and it believes itself only if nothing was lost meanwhile:
+ * - The kernel says once that it drops, and goes on dropping in silence until the queue has been read empty. So a resync begins there.
+ * - A socket has one dump at a time, and only the one we asked for last counts: its messages bear our port and its sequence number, which
+ *   no other program's do.
+ * - A loss on the way, a list that changed under the dump's hands (NLM_F_DUMP_INTR: it goes by position, and may have skipped one), news
+ *   that crossed it, or a dump that failed spoil the resync. It sweeps nothing, and is begun again after a pause.
+ * - The first reading at start is a resync too, of an empty table. */
 
 #define RECEIVE_BUFFER_BYTES (4 << 20)
-#define DUMP_TIMEOUT_MSEC 5000
-#define MESSAGES_PER_DISPATCH 64
+#define FIRST_READING_USEC (5 * USEC_PER_SEC)
+#define MESSAGES_PER_DISPATCH 64 /* and the rest of the datagram that holds the last one */
+#define PAUSE_USEC (20 * USEC_PER_MSEC)
+/* The kernel may forget to go on with a dump when it was short of memory; asking again reminds it (EBUSY, until it has ended). */
+#define DUMP_TIMEOUT_USEC USEC_PER_SEC
+
+typedef enum Resync {
+        RESYNC_NONE,
+        RESYNC_PAUSED,    /* the last one was spoiled: wanted, but not yet */
+        RESYNC_WANTED,    /* as soon as the queue is empty */
+        RESYNC_LINKS,     /* from here on a dump is under way */
+        RESYNC_ADDRESSES,
+} Resync;
 
 typedef struct Entry {
         Link link;
-        bool stale;    /* not seen yet in the dump under way */
-        GArray *fresh; /* addresses seen in the dump under way, or NULL */
+        bool unseen; /* not shown yet by the resync */
 } Entry;
 
 struct LinkTable {
         struct nl_sock *socket;
+        sd_event *event;
         sd_event_source *source;
-        GHashTable *entries; /* ifindex -> Entry */
+        sd_event_source *timer; /* the end of a pause or of our patience with a dump, or the next look at the queue */
+        GHashTable *entries;    /* ifindex -> Entry */
         LinkCallback callback;
         void *userdata;
-        bool dumping; /* marks and sweeps */
-        bool silent;  /* the first dump reports nothing */
-        bool links_dumped; /* the resync's first half is over */
-        bool done;         /* the dump asked for last has ended */
-        RateLimit lost_limit;
+        bool silent; /* the first reading reports nothing */
+        Resync resync;
+        bool spoiled;      /* the dump under way is no evidence of absence */
+        uint32_t sequence; /* of the dump that was asked for last */
+        RateLimit log_limit;
         uint8_t buffer[64 << 10] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
@@ -49,8 +71,6 @@ static void entry_free(void *data) {
         Entry *e = data;
 
         g_array_unref(e->link.addresses);
-        if (e->fresh)
-                g_array_unref(e->fresh);
         g_free(e);
 }
 
@@ -107,10 +127,8 @@ static void on_new_link(LinkTable *t, struct nlmsghdr *h) {
                 e->link.addresses = g_array_new(false, false, sizeof(LinkAddress));
                 g_hash_table_insert(t->entries, GINT_TO_POINTER(info->ifi_index), e);
                 changes = LINK_CHANGE_NEW;
-                if (t->dumping)
-                        e->fresh = g_array_new(false, false, sizeof(LinkAddress));
         }
-        e->stale = false;
+        e->unseen = false;
         now = e->link;
         now.ifindex = info->ifi_index;
         g_strlcpy(now.name, nla_get_string(attributes[IFLA_IFNAME]), sizeof(now.name));
@@ -194,6 +212,7 @@ static bool put_address(GArray *addresses, const LinkAddress *a) {
                 return true;
         }
         old = &g_array_index(addresses, LinkAddress, k);
+        old->unseen = false;
         if (old->permanent == a->permanent && old->tentative == a->tentative && old->deprecated == a->deprecated &&
             old->secondary == a->secondary && old->scope == a->scope && old->protocol == a->protocol)
                 return false;
@@ -218,19 +237,113 @@ static void on_address(LinkTable *t, struct nlmsghdr *h) {
 
         if (!e || !parse_address(h, &a))
                 return;
-        if (h->nlmsg_type == RTM_NEWADDR) {
-                changed = put_address(e->link.addresses, &a);
-                if (e->fresh)
-                        (void) put_address(e->fresh, &a);
-        } else {
-                changed = drop_address(e->link.addresses, &a.prefix);
-                if (e->fresh)
-                        (void) drop_address(e->fresh, &a.prefix);
-        }
+        changed = h->nlmsg_type == RTM_NEWADDR ? put_address(e->link.addresses, &a) : drop_address(e->link.addresses, &a.prefix);
         report(t, &e->link, changed ? LINK_CHANGE_ADDRESSES : 0);
 }
 
+static void set_timer(LinkTable *t, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(t->timer, usec);
+        (void) sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+}
+
+static void pause_resync(LinkTable *t) {
+        t->resync = RESYNC_PAUSED;
+        set_timer(t, PAUSE_USEC);
+}
+
+static void ask(LinkTable *t, Resync what) {
+        struct {
+                struct nlmsghdr header;
+                struct rtgenmsg body;
+        } request = {
+                .header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)),
+                            .nlmsg_type = what == RESYNC_LINKS ? RTM_GETLINK : RTM_GETADDR,
+                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                            .nlmsg_seq = ++t->sequence },
+                .body = { .rtgen_family = AF_UNSPEC },
+        };
+
+        t->resync = what;
+        set_timer(t, DUMP_TIMEOUT_USEC);
+        if (send(nl_socket_get_fd(t->socket), &request, sizeof(request), MSG_DONTWAIT) < 0)
+                pause_resync(t);
+}
+
+/* With an empty queue only: what is in it was queued before the dump. */
+static void begin_resync(LinkTable *t) {
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, t->entries);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Entry *e = value;
+
+                e->unseen = true;
+                for (guint k = 0; k < e->link.addresses->len; k++)
+                        g_array_index(e->link.addresses, LinkAddress, k).unseen = true;
+        }
+        t->spoiled = false;
+        ask(t, RESYNC_LINKS);
+}
+
+static void sweep_addresses(LinkTable *t, Entry *e) {
+        GArray *addresses = e->link.addresses;
+        guint n_kept = 0, n = addresses->len;
+
+        for (guint k = 0; k < n; k++) {
+                const LinkAddress *a = &g_array_index(addresses, LinkAddress, k);
+
+                if (!a->unseen)
+                        g_array_index(addresses, LinkAddress, n_kept++) = *a;
+        }
+        g_array_set_size(addresses, n_kept);
+        report(t, &e->link, n_kept < n ? LINK_CHANGE_ADDRESSES : 0);
+}
+
+static void sweep(LinkTable *t) {
+        g_autoptr(GList) keys = g_hash_table_get_keys(t->entries);
+
+        for (GList *k = keys; k; k = k->next) {
+                Entry *e = find_entry(t, GPOINTER_TO_INT(k->data));
+
+                if (e->unseen)
+                        remove_entry(t, GPOINTER_TO_INT(k->data));
+                else
+                        sweep_addresses(t, e);
+        }
+}
+
+/* Links first, so that addresses find them. */
+static void on_dump_end(LinkTable *t, const struct nlmsghdr *h) {
+        const int *error = nlmsg_data(h); /* both kinds begin with it */
+
+        if (nlmsg_datalen(h) >= (int) sizeof(*error) && *error < 0)
+                t->spoiled = true;
+        if (t->spoiled)
+                pause_resync(t);
+        else if (t->resync == RESYNC_LINKS)
+                ask(t, RESYNC_ADDRESSES);
+        else {
+                t->resync = RESYNC_NONE;
+                (void) sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
+                sweep(t);
+        }
+}
+
+/* News of what is being dumped: the kernel fills a dump and tells of changes side by side, and may queue the older one last. */
+static bool crosses_dump(const LinkTable *t, uint16_t type) {
+        return t->resync == RESYNC_LINKS ? type == RTM_NEWLINK || type == RTM_DELLINK
+                                         : t->resync == RESYNC_ADDRESSES && (type == RTM_NEWADDR || type == RTM_DELADDR);
+}
+
 static void on_message(LinkTable *t, struct nlmsghdr *h) {
+        bool ours = h->nlmsg_pid == nl_socket_get_local_port(t->socket);
+
+        /* of a dump that we have given up */
+        if (ours && (h->nlmsg_seq != t->sequence || t->resync < RESYNC_LINKS))
+                return;
+        if (ours ? (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0 : crosses_dump(t, h->nlmsg_type))
+                t->spoiled = true;
         switch (h->nlmsg_type) {
         case RTM_NEWLINK:
                 on_new_link(t, h);
@@ -243,129 +356,112 @@ static void on_message(LinkTable *t, struct nlmsghdr *h) {
                 on_address(t, h);
                 break;
         case NLMSG_DONE:
-                t->done = true;
+        case NLMSG_ERROR:
+                if (ours)
+                        on_dump_end(t, h);
                 break;
         default:
                 break;
         }
 }
 
-/* One datagram. 1, 0 when there is none, or -errno. */
+/* One datagram. How many messages it held, 0 when there is none, or -errno. */
 static int receive(LinkTable *t) {
         ssize_t n = recv(nl_socket_get_fd(t->socket), t->buffer, sizeof(t->buffer), MSG_DONTWAIT);
         struct nlmsghdr *h = (struct nlmsghdr *) (void *) t->buffer;
-        int rest = (int) n;
+        int rest = (int) n, n_messages = 0;
 
         if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        while (nlmsg_ok(h, rest)) {
+                return errno == EAGAIN ? 0 : -errno;
+        for (; nlmsg_ok(h, rest); h = nlmsg_next(h, &rest)) {
                 on_message(t, h);
-                h = nlmsg_next(h, &rest);
+                n_messages++;
         }
-        return 1;
+        return n_messages > 0 ? n_messages : 1;
 }
 
-static int ask(LinkTable *t, int type) {
-        t->done = false;
-        return netlink_errno(nl_send_simple(t->socket, type, NLM_F_DUMP, &(struct rtgenmsg) { .rtgen_family = AF_UNSPEC },
-                                            sizeof(struct rtgenmsg)));
-}
-
-static void begin_resync(LinkTable *t) {
-        GHashTableIter iter;
-        void *value;
-
-        g_hash_table_iter_init(&iter, t->entries);
-        while (g_hash_table_iter_next(&iter, NULL, &value)) {
-                Entry *e = value;
-
-                e->stale = true;
-                if (e->fresh)
-                        g_array_unref(e->fresh);
-                e->fresh = g_array_new(false, false, sizeof(LinkAddress));
-        }
-        t->dumping = true;
-        t->links_dumped = false;
-        (void) ask(t, RTM_GETLINK);
-}
-
-static void sweep_addresses(LinkTable *t, Entry *e) {
-        bool changed = false;
-
-        if (!e->fresh)
-                return;
-        for (guint k = e->link.addresses->len; k > 0; k--)
-                if (find_index(e->fresh, &g_array_index(e->link.addresses, LinkAddress, k - 1).prefix) == e->fresh->len) {
-                        g_array_remove_index(e->link.addresses, k - 1);
-                        changed = true;
-                }
-        g_array_unref(g_steal_pointer(&e->fresh));
-        report(t, &e->link, changed ? LINK_CHANGE_ADDRESSES : 0);
-}
-
-/* Links first, so that addresses find them; then what neither dump showed is gone. */
-static void continue_resync(LinkTable *t) {
-        g_autoptr(GList) keys = NULL;
-
-        if (!t->dumping || !t->done)
-                return;
-        if (!t->links_dumped) {
-                t->links_dumped = true;
-                (void) ask(t, RTM_GETADDR);
-                return;
-        }
-        t->dumping = false;
-        keys = g_hash_table_get_keys(t->entries);
-        for (GList *k = keys; k; k = k->next) {
-                Entry *e = find_entry(t, GPOINTER_TO_INT(k->data));
-
-                if (e && e->stale)
-                        remove_entry(t, GPOINTER_TO_INT(k->data));
-                else if (e)
-                        sweep_addresses(t, e);
-        }
-}
-
-/* Somebody who configures faster than we read can cause this without end. */
-static void log_lost(LinkTable *t, int error, uint64_t now_usec) {
+static void on_loss(LinkTable *t, int error) {
+        uint64_t now_usec = 0, n_suppressed;
         char more[RATELIMIT_TEXT_BYTES];
-        uint64_t n_suppressed;
 
-        if (ratelimit_pass(&t->lost_limit, now_usec, &n_suppressed))
+        t->spoiled = true;
+        if (t->resync == RESYNC_NONE)
+                t->resync = RESYNC_WANTED;
+        (void) sd_event_now(t->event, CLOCK_BOOTTIME, &now_usec);
+        if (ratelimit_pass(&t->log_limit, now_usec, &n_suppressed))
                 log_warning_errno(error, "Netlink messages were lost, asking the kernel again: %m%s",
                                   ratelimit_format(n_suppressed, more));
 }
 
-static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        LinkTable *t = userdata;
-        uint64_t now_usec = 0;
-
-        (void) sd_event_now(sd_event_source_get_event(s), CLOCK_BOOTTIME, &now_usec);
-        for (int k = 0; k < MESSAGES_PER_DISPATCH; k++) {
+static void work(LinkTable *t) {
+        for (int n = 0; n < MESSAGES_PER_DISPATCH;) {
                 int r = receive(t);
 
-                if (r == 0)
-                        break;
-                if (r < 0) {
-                        log_lost(t, r, now_usec);
-                        begin_resync(t);
-                        break;
+                if (r == 0) {
+                        if (t->resync == RESYNC_WANTED)
+                                begin_resync(t);
+                        return;
                 }
-                continue_resync(t);
+                if (r < 0)
+                        on_loss(t, r);
+                n += r > 0 ? r : 1;
         }
+        /* that was enough for one pass; should nothing more come, nobody would call again to find the queue empty */
+        if (t->resync == RESYNC_WANTED)
+                set_timer(t, 0);
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        work(userdata);
         return 0;
 }
 
-static int dump_and_wait(LinkTable *t, int type) {
-        int r = ask(t, type);
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        LinkTable *t = userdata;
 
-        while (r >= 0 && !t->done) {
-                struct pollfd p = { .fd = nl_socket_get_fd(t->socket), .events = POLLIN };
+        t->resync = RESYNC_WANTED;
+        work(t);
+        return 0;
+}
 
-                if (poll(&p, 1, DUMP_TIMEOUT_MSEC) <= 0)
-                        return -ETIMEDOUT;
-                r = receive(t);
+/* Beyond net.core.rmem_max if we may: a burst of changes is better kept than asked for again. */
+static void set_receive_buffer(LinkTable *t) {
+        const int n_bytes = RECEIVE_BUFFER_BYTES;
+        int fd = nl_socket_get_fd(t->socket);
+
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n_bytes, sizeof(n_bytes)) < 0)
+                (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n_bytes, sizeof(n_bytes));
+}
+
+/* Waits, as nothing else runs yet. Who changes addresses without pause cannot keep us from starting: the rest comes in the loop. */
+static int read_first(LinkTable *t) {
+        uint64_t end_usec = (uint64_t) g_get_monotonic_time() + FIRST_READING_USEC;
+        struct pollfd p = { .fd = nl_socket_get_fd(t->socket), .events = POLLIN };
+
+        t->silent = true;
+        t->resync = RESYNC_WANTED;
+        for (;;) {
+                work(t);
+                if (t->resync == RESYNC_NONE || (uint64_t) g_get_monotonic_time() >= end_usec)
+                        break;
+                if (t->resync < RESYNC_LINKS || poll(&p, 1, DUMP_TIMEOUT_USEC / USEC_PER_MSEC) == 0)
+                        t->resync = RESYNC_WANTED;
         }
+        t->silent = false;
+        return g_hash_table_size(t->entries) > 0 ? 0 : -ETIMEDOUT;
+}
+
+static int add_sources(LinkTable *t) {
+        int r = sd_event_add_io(t->event, &t->source, nl_socket_get_fd(t->socket), EPOLLIN, on_readable, t);
+
+        if (r >= 0)
+                r = sd_event_source_set_priority(t->source, EVENT_PRIORITY_NETLINK);
+        if (r >= 0)
+                r = sd_event_add_time(t->event, &t->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, t);
+        if (r >= 0)
+                r = sd_event_source_set_priority(t->timer, EVENT_PRIORITY_NETLINK);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
         return r;
 }
 
@@ -377,27 +473,20 @@ int link_table_new(LinkTable **ret, sd_event *event, LinkCallback callback, void
         g_autoptr(LinkTable) t = g_new0(LinkTable, 1);
         int r;
 
+        t->event = sd_event_ref(event);
         t->entries = g_hash_table_new_full(NULL, NULL, NULL, entry_free);
         t->callback = callback;
         t->userdata = userdata;
-        t->lost_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 1 };
+        t->log_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         r = netlink_open(&t->socket);
         if (r < 0)
                 return r;
-        (void) nl_socket_set_buffer_size(t->socket, RECEIVE_BUFFER_BYTES, 0);
+        set_receive_buffer(t);
         r = netlink_errno(nl_socket_add_memberships(t->socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0));
-        if (r < 0)
-                return r;
-        t->silent = true;
-        r = dump_and_wait(t, RTM_GETLINK);
         if (r >= 0)
-                r = dump_and_wait(t, RTM_GETADDR);
-        t->silent = false;
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(event, &t->source, nl_socket_get_fd(t->socket), EPOLLIN, on_readable, t);
+                r = add_sources(t);
         if (r >= 0)
-                r = sd_event_source_set_priority(t->source, EVENT_PRIORITY_NETLINK);
+                r = read_first(t);
         if (r < 0)
                 return r;
         *ret = g_steal_pointer(&t);
@@ -408,8 +497,10 @@ LinkTable *link_table_free(LinkTable *t) {
         if (!t)
                 return NULL;
         sd_event_source_disable_unref(t->source);
+        sd_event_source_disable_unref(t->timer);
         nl_socket_free(t->socket);
         g_hash_table_unref(t->entries);
+        sd_event_unref(t->event);
         g_free(t);
         return NULL;
 }

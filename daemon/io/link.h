@@ -20,6 +20,7 @@ typedef struct LinkAddress {
         bool secondary;
         uint8_t scope;    /* RT_SCOPE_* */
         uint8_t protocol; /* IFA_PROTO, 0 if the kernel does not say: who put it there */
+        bool unseen;      /* the table's own, while it asks the kernel again */
 } LinkAddress;
 
 typedef struct Link {
