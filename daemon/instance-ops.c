@@ -80,13 +80,14 @@ static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *sour
 }
 
 /* One advert reached the wire: good. Every way failed: the first error. */
-static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
         InstanceIo *io = userdata;
         const CarpConfig *c = &io->config->carp;
         struct {
                 TransportPort *port;
                 const IpAddress *source;
-        } ways[] = { { io->ipv4, &io->source_ipv4 }, { io->ipv6, &io->source_ipv6 } };
+                const uint8_t *payload;
+        } ways[] = { { io->ipv4, &io->source_ipv4, ipv4 }, { io->ipv6, &io->source_ipv6, ipv6 } };
         int error = 0;
         bool sent = false;
 
@@ -94,7 +95,7 @@ static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
                 if (!ways[w].port || ways[w].source->family == AF_UNSPEC)
                         continue;
                 if (c->n_peers == 0) {
-                        int r = send_group(io, ways[w].port, ways[w].source, payload);
+                        int r = send_group(io, ways[w].port, ways[w].source, ways[w].payload);
 
                         sent = sent || r >= 0;
                         error = error ?: r;
@@ -104,7 +105,7 @@ static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
 
                         if (c->peers[k].family != ways[w].source->family)
                                 continue;
-                        r = transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], payload);
+                        r = transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], ways[w].payload);
                         sent = sent || r >= 0;
                         error = error ?: r;
                 }

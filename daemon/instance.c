@@ -31,7 +31,8 @@ struct Instance {
         Replay replay;
         CarpHmac *hmac;            /* what we send and accept */
         CarpHmac *hmac_link_local; /* also accepted: FreeBSD hashes fe80:: addresses too; NULL if we have none */
-        CarpAdvert next;           /* sealed beforehand, so that a takeover computes nothing */
+        CarpAdvert next;           /* sealed beforehand, so that a takeover computes nothing; the digest is IPv4's */
+        uint8_t next_ipv6_digest[CARP_DIGEST_BYTES];
 
         IpAddress ipv4, ipv6; /* our sources */
         IpAddress master;
@@ -75,11 +76,18 @@ static ElectionConfig election_config(const InstanceConfig *c) {
         };
 }
 
-/* Computes counter and digest of the advert that will be sent next with this header. Only strict mode ties them to the header. */
+/* Computes counter and digests of the advert that will be sent next with this header. Only strict mode ties them to the header, and to the
+ * source, by which the two families differ. */
 static void seal(Instance *i, uint8_t advbase, uint8_t advskew) {
+        bool strict = i->config->carp.strict_replay;
+
         i->next = (CarpAdvert) { .vhid = i->config->carp.vhid, .advbase = advbase, .advskew = advskew };
         i->next.counter = replay_next(&i->replay, (ReplayHeader) { .advbase = advbase, .advskew = advskew });
-        carp_hmac_digest(i->hmac, i->next.counter, i->next.digest);
+        carp_hmac_digest_from(i->hmac, i->next.counter, strict ? &i->ipv4 : NULL, i->next.digest);
+        if (strict)
+                carp_hmac_digest_from(i->hmac, i->next.counter, &i->ipv6, i->next_ipv6_digest);
+        else
+                memcpy(i->next_ipv6_digest, i->next.digest, CARP_DIGEST_BYTES);
 }
 
 static void make_hmac(Instance *i) {
@@ -171,7 +179,8 @@ static void announce_again(Instance *i, uint64_t now_usec) {
 static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec) {
         bool leaving = u->send == ELECTION_SEND_BOW_OUT;
         uint8_t advbase = leaving ? 255 : u->advbase, advskew = leaving ? 255 : u->advskew;
-        uint8_t payload[CARP_PAYLOAD_BYTES];
+        uint8_t ipv4[CARP_PAYLOAD_BYTES], ipv6[CARP_PAYLOAD_BYTES];
+        CarpAdvert by_ipv6;
         ElectionUpdate ignored;
         int r;
 
@@ -179,8 +188,11 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
                 seal(i, advbase, advskew);
         i->next.advbase = advbase;
         i->next.advskew = advskew;
-        carp_encode(&i->next, payload);
-        r = i->ops->send(i->ops_userdata, payload);
+        carp_encode(&i->next, ipv4);
+        by_ipv6 = i->next;
+        memcpy(by_ipv6.digest, i->next_ipv6_digest, CARP_DIGEST_BYTES);
+        carp_encode(&by_ipv6, ipv6);
+        r = i->ops->send(i->ops_userdata, ipv4, ipv6);
         if (r < 0) {
                 i->statistics.send_errors++;
                 notice(i, INSTANCE_NOTICE_SEND_FAILED, r);
@@ -298,7 +310,7 @@ static void unit_failure_free(void *data) {
  * instance_new() - one instance, in init until instance_set_link() says that its link is usable
  */
 Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops_userdata, const InstanceObserver *observer,
-                       uint64_t seed, uint64_t sequence) {
+                       uint64_t seed) {
         Instance *i = g_new0(Instance, 1);
         ElectionConfig c = election_config(config);
         ElectionUpdate ignored;
@@ -312,7 +324,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
         i->renew_usec = i->announce_usec = UINT64_MAX;
         make_hmac(i);
-        replay_init(&i->replay, config->carp.strict_replay, seed, sequence);
+        replay_init(&i->replay, config->carp.strict_replay, seed);
         election_init(&i->election, &c, seed);
         i->election.reason = ELECTION_REASON_INTERFACE_MISSING;
         if (!config->enabled)
@@ -374,6 +386,16 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
                 i->renew_usec = 0; /* at once */
 }
 
+void instance_replay_export(const Instance *i, ReplayState *ret) {
+        replay_export(&i->replay, ret);
+}
+
+void instance_replay_import(Instance *i, const ReplayState *state) {
+        replay_import(&i->replay, state);
+        if (i->config->carp.strict_replay)
+                seal(i, i->next.advbase, i->next.advskew);
+}
+
 /**
  * instance_set_link() - what the interface is good for now
  * @reason: LINK_UP: usable, with at least one source address; else why not
@@ -393,6 +415,8 @@ void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4
                 step(i, &(ElectionEvent) { .type = ELECTION_EVENT_BAR, .u.bar.reason = reason }, NULL, now_usec);
         i->ipv4 = *ipv4;
         i->ipv6 = *ipv6;
+        if (i->config->carp.strict_replay)
+                seal(i, i->next.advbase, i->next.advskew);
         step(i, &source, NULL, now_usec);
         for (size_t k = 0; k < G_N_ELEMENTS(bars); k++)
                 if (bars[k] != reason && election_is_barred(&i->election, bars[k]))
@@ -470,10 +494,10 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
         bool own = ip_address_equal(source, &i->ipv4) || ip_address_equal(source, &i->ipv6);
         bool leaving = advert->advbase == 255 && advert->advskew == 255, reigns;
         CarpVerdict verdict = CARP_VERDICT_OK;
-        const IpAddress *master = NULL;
+        const IpAddress *master = NULL, *bound = i->config->carp.strict_replay ? source : NULL;
 
-        if (!carp_hmac_verify(i->hmac, advert->counter, advert->digest) &&
-            !(i->hmac_link_local && carp_hmac_verify(i->hmac_link_local, advert->counter, advert->digest)))
+        if (!carp_hmac_verify_from(i->hmac, advert->counter, bound, advert->digest) &&
+            !(i->hmac_link_local && carp_hmac_verify_from(i->hmac_link_local, advert->counter, bound, advert->digest)))
                 verdict = CARP_VERDICT_HMAC;
         else
                 switch (replay_accept(&i->replay, &event.u.advert.source, own, advert->counter, header, now_usec)) {
@@ -708,10 +732,9 @@ void instance_on_unit_result(Instance *i, const char *unit, const char *result, 
  * @config: taken
  */
 void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec) {
-        bool toggled = config->enabled != i->config->enabled, strict = config->carp.strict_replay;
+        bool toggled = config->enabled != i->config->enabled;
 
-        if (strict != i->config->carp.strict_replay)
-                replay_init(&i->replay, strict, i->replay.random, i->replay.sequence);
+        replay_set_strict(&i->replay, config->carp.strict_replay);
         instance_config_free(i->config);
         i->config = config;
         make_hmac(i);

@@ -17,7 +17,8 @@ typedef struct Instance Instance;
 
 /* What an instance needs done. None may block or call back into the instance. */
 typedef struct InstanceOps {
-        int (*send)(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]); /* every family and peer; 0 or -errno */
+        /* to every peer, by each family that is spoken, its payload; 0 or -errno */
+        int (*send)(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]);
         int (*hold)(void *userdata);      /* add what is missing and renew the lease of the rest; idempotent; 0 or -errno */
         void (*release)(void *userdata);  /* drop what we hold */
         void (*announce)(void *userdata); /* one round of gratuitous ARP and NA for every address */
@@ -94,9 +95,9 @@ typedef struct InstanceStatistics {
 } InstanceStatistics;
 
 /* config is taken. ops and its userdata are borrowed and must outlive the instance; observer is copied. seed: random.
- * sequence: replay_init(). The instance starts in init, barred by interface-missing; see instance_set_link(). */
+ * The instance starts in init, barred by interface-missing; see instance_set_link(). */
 Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops_userdata, const InstanceObserver *observer,
-                       uint64_t seed, uint64_t sequence);
+                       uint64_t seed);
 Instance *instance_free(Instance *i); /* does not send: instance_stop() first */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
 
@@ -106,6 +107,10 @@ void instance_prepare_handover(Instance *i, uint64_t now_usec);
 void instance_remember(const Instance *i, InstanceMemory *ret);
 /* Before the first fact from below: goes on with the role another process had. The addresses are there already. */
 void instance_resume(Instance *i, const InstanceMemory *memory);
+
+/* ReplayProtection=strict: what the next life of this instance must know, and that life before its link is usable, or before it becomes strict. */
+void instance_replay_export(const Instance *i, ReplayState *ret);
+void instance_replay_import(Instance *i, const ReplayState *state);
 
 /* Facts from below. now_usec: CLOCK_BOOTTIME. */
 /* reason: LINK_UP when usable, else LINK_DOWN, INTERFACE_MISSING or NO_SOURCE_ADDRESS. Sources: AF_UNSPEC if that family is not spoken. */

@@ -236,8 +236,8 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         }
         write_record(m, c);
         enabled = c->enabled;
-        i = s->instance =
-                instance_new(c, &instance_io_ops, s->io, &observer, random_u64(), reserve_sequence(m, c));
+        i = s->instance = instance_new(c, &instance_io_ops, s->io, &observer, random_u64());
+        instance_replay_import(i, &(ReplayState) { .next = reserve_sequence(m, c) });
         config = g_steal_pointer(&c);
         instance_io_attach(s->io, i);
         g_ptr_array_add(m->slots, s);

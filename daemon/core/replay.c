@@ -10,9 +10,9 @@
  *     sequence (40 bits) | advbase (8) | advskew (8) | byte 4 (8)
  *
  * so that the digest, which covers the counter but not those three header fields, covers them after all, and the sequence
- * must rise from advert to advert. Pure: no clock, no memory, no file; whoever calls persists the sequence. */
-
-#define SEQUENCE_MAX ((UINT64_C(1) << 40) - 1)
+ * must rise from advert to advert of one source. Which source that is must be covered too, or what one host said could be
+ * played as the word of another: strict mode's digest has the source address in it (proto/carp-hmac.c). Pure: no clock, no
+ * memory, no file; whoever calls keeps the state. */
 
 static uint64_t replay_random(Replay *r) {
         /* xorshift64*: unpredictable enough, as the counter needs to be unlike a peer's, not secret */
@@ -30,9 +30,13 @@ static uint64_t replay_bind(uint64_t sequence, ReplayHeader header) {
 /**
  * replay_init() - start the counters of one instance
  */
-void replay_init(Replay *r, bool strict, uint64_t seed, uint64_t sequence) {
+void replay_init(Replay *r, bool strict, uint64_t seed) {
         *r = (Replay) { .strict = strict, .random = seed != 0 ? seed : 1 };
-        r->sequence = strict ? sequence & SEQUENCE_MAX : replay_random(r);
+        r->counter = replay_random(r);
+}
+
+void replay_set_strict(Replay *r, bool strict) {
+        r->strict = strict;
 }
 
 /**
@@ -43,12 +47,14 @@ uint64_t replay_next(Replay *r, ReplayHeader header) {
         uint64_t counter;
 
         if (r->strict) {
-                counter = replay_bind(r->sequence, header);
-                r->sequence = (r->sequence + 1) & SEQUENCE_MAX;
+                counter = replay_bind(r->state.next, header);
+                /* at the end of the numbers, a century away at the fastest, we are refused; a new beginning would let replays in */
+                if (r->state.next < REPLAY_SEQUENCE_MAX)
+                        r->state.next++;
         } else {
                 /* a random step, so that it is never the "received + 1" with which ucarp and FreeBSD go on */
-                r->sequence += 1 + (replay_random(r) & UINT64_C(0xffffff));
-                counter = r->sequence;
+                r->counter += 1 + (replay_random(r) & UINT64_C(0xffffff));
+                counter = r->counter;
         }
         r->own[r->n_own++ % REPLAY_N_OWN] = counter;
         return counter;
@@ -67,20 +73,52 @@ static bool address_equal(const ElectionAddress *a, const ElectionAddress *b) {
         return a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
 }
 
-/* The peer's place, or the place of the one not heard for longest: a group larger than the table forgets, never refuses. */
-static ReplayPeer *replay_peer(Replay *r, const ElectionAddress *source) {
-        ReplayPeer *oldest = &r->peers[0];
+static ReplayPeer *find_peer(ReplayState *s, const ElectionAddress *source) {
+        for (unsigned k = 0; k < s->n_peers; k++)
+                if (address_equal(&s->peers[k].source, source))
+                        return &s->peers[k];
+        return NULL;
+}
 
-        for (unsigned k = 0; k < r->n_peers; k++) {
-                if (address_equal(&r->peers[k].source, source))
-                        return &r->peers[k];
-                if (r->peers[k].heard_usec < oldest->heard_usec)
-                        oldest = &r->peers[k];
-        }
-        if (r->n_peers < REPLAY_N_PEERS)
-                oldest = &r->peers[r->n_peers++];
+/* A new peer's place, or that of the one not heard for longest: a group larger than the table forgets, never refuses. */
+static ReplayPeer *add_peer(ReplayState *s, const ElectionAddress *source) {
+        ReplayPeer *oldest = &s->peers[0];
+
+        for (unsigned k = 0; k < s->n_peers; k++)
+                if (s->peers[k].heard_usec < oldest->heard_usec)
+                        oldest = &s->peers[k];
+        if (s->n_peers < REPLAY_N_PEERS)
+                oldest = &s->peers[s->n_peers++];
         *oldest = (ReplayPeer) { .source = *source };
         return oldest;
+}
+
+/**
+ * replay_import() - go on where an earlier life of this host was
+ */
+void replay_import(Replay *r, const ReplayState *state) {
+        ReplayState *s = &r->state;
+
+        if (s->next < state->next)
+                s->next = state->next < REPLAY_SEQUENCE_MAX ? state->next : REPLAY_SEQUENCE_MAX;
+        for (unsigned k = 0; k < state->n_peers; k++) {
+                const ReplayPeer *theirs = &state->peers[k];
+                ReplayPeer *ours = find_peer(s, &theirs->source);
+
+                if (!ours && s->n_peers == REPLAY_N_PEERS)
+                        break;
+                if (!ours)
+                        ours = add_peer(s, &theirs->source);
+                if (ours->highest < theirs->highest)
+                        ours->highest = theirs->highest;
+        }
+}
+
+/**
+ * replay_export() - what to keep for the next life
+ */
+void replay_export(const Replay *r, ReplayState *ret) {
+        *ret = r->state;
 }
 
 /**
@@ -90,6 +128,7 @@ static ReplayPeer *replay_peer(Replay *r, const ElectionAddress *source) {
  */
 ReplayVerdict replay_accept(Replay *r, const ElectionAddress *source, bool own, uint64_t counter, ReplayHeader header,
                             uint64_t now_usec) {
+        uint64_t sequence = counter >> 24;
         ReplayPeer *peer;
 
         /* The counter alone proves nothing: a ucarp backup goes on with its master's numbers. */
@@ -97,12 +136,14 @@ ReplayVerdict replay_accept(Replay *r, const ElectionAddress *source, bool own, 
                 return REPLAY_VERDICT_LOOP;
         if (!r->strict)
                 return REPLAY_VERDICT_OK;
-        if (counter != replay_bind(counter >> 24, header))
+        if (counter != replay_bind(sequence, header) || (own && sequence < r->state.next))
                 return REPLAY_VERDICT_REPLAY;
-        peer = replay_peer(r, source);
-        if (peer->heard_usec != 0 && counter >> 24 <= peer->highest)
+        peer = find_peer(&r->state, source);
+        if (peer && sequence <= peer->highest)
                 return REPLAY_VERDICT_REPLAY;
-        peer->highest = counter >> 24;
+        if (!peer)
+                peer = add_peer(&r->state, source);
+        peer->highest = sequence;
         peer->heard_usec = now_usec;
         return REPLAY_VERDICT_OK;
 }

@@ -8,6 +8,7 @@
 
 #define REPLAY_N_OWN 64
 #define REPLAY_N_PEERS 32
+#define REPLAY_SEQUENCE_MAX ((UINT64_C(1) << 40) - 1)
 
 typedef enum ReplayVerdict {
         REPLAY_VERDICT_OK,
@@ -21,24 +22,33 @@ typedef struct ReplayHeader { /* what the digest leaves open, and strict binds i
 
 typedef struct ReplayPeer {
         ElectionAddress source;
-        uint64_t highest;
+        uint64_t highest; /* sequence: nothing up to it is believed */
         uint64_t heard_usec;
 } ReplayPeer;
+
+/* What strict mode must know again after a restart. */
+typedef struct ReplayState {
+        uint64_t next; /* the lowest sequence of ours that was never used */
+        ReplayPeer peers[REPLAY_N_PEERS];
+        unsigned n_peers;
+} ReplayState;
 
 typedef struct Replay {
         bool strict;
         uint64_t random;
-        uint64_t sequence; /* strict: 40 bits; else the last counter used */
+        uint64_t counter;  /* lenient: the last one used */
+        ReplayState state; /* strict */
         uint64_t own[REPLAY_N_OWN];
         unsigned n_own; /* total ever used; the ring holds the last REPLAY_N_OWN */
-        ReplayPeer peers[REPLAY_N_PEERS];
-        unsigned n_peers;
 } Replay;
 
-/* sequence: strict: the first sequence number to use (persisted by the caller so that it only rises); ignored otherwise. */
-void replay_init(Replay *r, bool strict, uint64_t seed, uint64_t sequence);
+void replay_init(Replay *r, bool strict, uint64_t seed);
+void replay_set_strict(Replay *r, bool strict); /* forgets nothing */
+/* What an earlier life exported, or a part of it: nothing is lowered or forgotten by it. */
+void replay_import(Replay *r, const ReplayState *state);
+void replay_export(const Replay *r, ReplayState *ret);
 /* The counter of the next advert, noted as ours. */
 uint64_t replay_next(Replay *r, ReplayHeader header);
-/* Call after the digest was verified. own: does the source address equal ours? */
+/* Call after the digest was verified, which must cover the source address if strict. own: does that equal ours? */
 ReplayVerdict replay_accept(Replay *r, const ElectionAddress *source, bool own, uint64_t counter, ReplayHeader header,
                             uint64_t now_usec);

@@ -67,9 +67,10 @@ CarpHmac *carp_hmac_free(CarpHmac *h) {
 }
 
 /**
- * carp_hmac_digest() - the digest of the advert with this counter
+ * carp_hmac_digest_from() - the digest of the advert with this counter from this source
+ * @source: NULL: as CARP has it, where the source is not covered
  */
-void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
+void carp_hmac_digest_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
         GHmac *hmac = g_hmac_copy(h->prefix);
         uint8_t wire[8];
         gsize n = CARP_DIGEST_BYTES;
@@ -77,19 +78,29 @@ void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CA
         for (int k = 0; k < 8; k++)
                 wire[k] = (uint8_t) (counter >> (56 - 8 * k));
         g_hmac_update(hmac, wire, sizeof(wire));
+        if (source && source->family != AF_UNSPEC)
+                g_hmac_update(hmac, source->bytes, (gssize) ip_address_n_bytes(source));
         g_hmac_get_digest(hmac, ret_digest, &n);
         g_hmac_unref(hmac);
 }
 
+void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
+        carp_hmac_digest_from(h, counter, NULL, ret_digest);
+}
+
 /**
- * carp_hmac_verify() - is this the digest? In constant time, so that a forger learns nothing from how long we look.
+ * carp_hmac_verify_from() - is this the digest? In constant time, so that a forger learns nothing from how long we look.
  */
-bool carp_hmac_verify(const CarpHmac *h, uint64_t counter, const uint8_t digest[CARP_DIGEST_BYTES]) {
+bool carp_hmac_verify_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, const uint8_t digest[CARP_DIGEST_BYTES]) {
         uint8_t right[CARP_DIGEST_BYTES];
         volatile uint8_t difference = 0;
 
-        carp_hmac_digest(h, counter, right);
+        carp_hmac_digest_from(h, counter, source, right);
         for (size_t k = 0; k < CARP_DIGEST_BYTES; k++)
                 difference = (uint8_t) (difference | (right[k] ^ digest[k]));
         return difference == 0;
+}
+
+bool carp_hmac_verify(const CarpHmac *h, uint64_t counter, const uint8_t digest[CARP_DIGEST_BYTES]) {
+        return carp_hmac_verify_from(h, counter, NULL, digest);
 }

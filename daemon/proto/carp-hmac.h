@@ -26,5 +26,9 @@ CarpHmac *carp_hmac_new(const CarpHmacInput *input);
 CarpHmac *carp_hmac_free(CarpHmac *h);
 void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]);
 bool carp_hmac_verify(const CarpHmac *h, uint64_t counter, const uint8_t digest[CARP_DIGEST_BYTES]); /* constant time */
+/* The same with the source address behind the counter, for ReplayProtection=strict: not CARP's, and no other software's. source: NULL or none
+ * is CARP's own. */
+void carp_hmac_digest_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, uint8_t ret_digest[CARP_DIGEST_BYTES]);
+bool carp_hmac_verify_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, const uint8_t digest[CARP_DIGEST_BYTES]);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CarpHmac, carp_hmac_free)

@@ -392,6 +392,26 @@ def statistics(address, name="web"):
     return json.loads(result.stdout)["data"][0] if result.returncode == 0 else {}
 
 
+def rejected(counters):
+    return {k[len("rejected-"):]: v for k, v in counters.items() if k.startswith("rejected-")}
+
+
+def delta(before, after):
+    return {k: after[k] - before[k] for k in after if after[k] != before.get(k, 0)}
+
+
+def record(host, n):
+    """n of the host's adverts as they were on the wire, as another host hears them."""
+    sock = host.packet_socket()
+    sock.settimeout(5)
+    found = []
+    while len(found) < n:
+        data = sock.recv(2048)
+        if data[12:14] == b"\x08\x00" and data[23] == 112:
+            found.append(data)
+    return found
+
+
 class Probe:
     """A running probe; finish() ends it and returns its report."""
 

@@ -17,18 +17,18 @@ static uint64_t clock_of(const Host *h) {
         return h->sim->now + h->clock_offset_usec;
 }
 
-static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
         Host *h = userdata;
         CarpAdvert advert = { 0 };
         bool leaving;
         int r;
 
-        if (carp_decode(payload, CARP_PAYLOAD_BYTES, &advert) != CARP_VERDICT_OK)
+        if (carp_decode(ipv4, CARP_PAYLOAD_BYTES, &advert) != CARP_VERDICT_OK)
                 sim_fail(h->sim, h, "made an advert that cannot be decoded");
         leaving = advert.advbase == 255 && advert.advskew == 255;
         check_advert(h, &advert);
         h->attempted_usec = h->sim->now;
-        r = network_send(h, payload);
+        r = network_send(h, ipv4, ipv6);
         h->call.n_effects++;
         sim_trace(h->sim, h, leaving ? "  bows out%s" : "  sends %2$u/%3$u%1$s", r < 0 ? ": cannot" : "", advert.advbase,
                   advert.advskew);
@@ -189,8 +189,8 @@ static void make_instance(Host *h) {
         h->demotion_told = 0;
         h->enabled_told = h->enabled;
         h->started_usec = h->sim->now;
-        h->instance = instance_new(make_config(h), &ops, h, &observer, sim_random(h->sim), h->sequence);
-        h->sequence += 1 << 20;
+        h->instance = instance_new(make_config(h), &ops, h, &observer, sim_random(h->sim));
+        instance_replay_import(h->instance, &h->saved);
 }
 
 /**
@@ -211,6 +211,16 @@ void host_start(Host *h) {
         make_instance(h);
         tell_link(h);
         tell_verbs(h);
+}
+
+/* What a crash leaves was saved some time before, with numbers reserved for what is sent until the next time. */
+static void save(Host *h, bool clean) {
+        /* who restarts has saved before */
+        if (!h->sim->strict || !h->instance)
+                return;
+        if (clean || sim_chance(h->sim, 50))
+                instance_replay_export(h->instance, &h->saved);
+        h->saved.next += clean ? 0 : 1 << 20;
 }
 
 static void free_instance(Host *h) {
@@ -238,6 +248,7 @@ void host_stop(Host *h) {
         check_call_end(h);
         if (h->state == ELECTION_STATE_MASTER)
                 sim_fail(h->sim, h, "is master after it was stopped");
+        save(h, true);
         forget(h);
 }
 
@@ -247,6 +258,7 @@ void host_crash(Host *h) {
                 return;
         sim_trace(h->sim, h, "crashes");
         h->left_usec = h->sim->now;
+        save(h, false);
         forget(h);
 }
 
@@ -271,6 +283,7 @@ void host_hand_over(Host *h) {
         check_call_end(h);
         instance_remember(h->instance, &h->memory);
         check_hand_over(h);
+        save(h, true);
         free_instance(h);
         g_array_set_size(h->queue, 0);
         h->deadline = SIM_NEVER;

@@ -65,7 +65,8 @@ static void carry(Host *from, Host *to, unsigned family, uint32_t index) {
  *
  * Returns 0, or what a socket would say.
  */
-int network_send(Host *from, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+int network_send(Host *from, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+        const uint8_t *const payloads[SIM_N_FAMILIES] = { ipv4, ipv6 };
         Sim *s = from->sim;
 
         if (!from->link_up)
@@ -79,7 +80,7 @@ int network_send(Host *from, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
 
                 if (!s->families[family])
                         continue;
-                if (carp_decode(payload, CARP_PAYLOAD_BYTES, &packet.advert) != CARP_VERDICT_OK)
+                if (carp_decode(payloads[family], CARP_PAYLOAD_BYTES, &packet.advert) != CARP_VERDICT_OK)
                         sim_fail(s, from, "sent an advert that cannot be decoded");
                 g_array_append_val(s->packets, packet);
                 for (unsigned k = 0; k < s->n_hosts; k++)

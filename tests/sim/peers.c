@@ -30,7 +30,7 @@ static void send_advert(Host *h) {
         carp_hmac_digest(h->sim->hmac, advert.counter, advert.digest);
         carp_encode(&advert, payload);
         sim_trace(h->sim, h, "  sends %u/%u", advert.advbase, advert.advskew);
-        (void) network_send(h, payload);
+        (void) network_send(h, payload, payload);
 }
 
 static void start_listening(Host *h) {

@@ -184,7 +184,7 @@ static void draw_policy(Sim *s) {
                 h->demote_hold_usec = sim_between(s, 0, 2 * dead);
                 h->lease = sim_chance(s, 90) ? CONFIG_LEASE_AUTO : CONFIG_LEASE_NO;
                 h->clock_offset_usec = sim_between(s, 1, 1000000) * SIM_SEC;
-                h->sequence = sim_between(s, 1, 1 << 20);
+                h->saved.next = sim_between(s, 1, 1 << 20);
                 h->reaction_usec = h->kind == HOST_KIND_UCARP ? sim_between(s, 0, SIM_SEC) : 0;
                 h->enabled = true;
                 h->link_up = true;

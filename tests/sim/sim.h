@@ -120,7 +120,7 @@ typedef struct Host {
         Instance *instance; /* NULL while it restarts */
         InstanceMemory memory;
         uint64_t deadline; /* in simulation time, with the wake-up's lateness */
-        uint64_t sequence;
+        ReplayState saved; /* for the next start */
         bool enabled, enabled_told;
         uint32_t demotion, demotion_told;
         uint64_t started_usec;
@@ -220,7 +220,7 @@ void schedule_fault_begin(Sim *s, Fault *f);
 void schedule_fault_end(Sim *s, Fault *f);
 
 /* network.c */
-int network_send(Host *from, const uint8_t payload[CARP_PAYLOAD_BYTES]);
+int network_send(Host *from, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]);
 void network_deliver(Host *to, uint32_t packet);
 
 /* host.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proto/carp-hmac.h"
 
@@ -102,6 +103,25 @@ static void test_what_differs_in_any_input_differs(void) {
         g_assert_false(carp_hmac_verify(by_set, COUNTER, digest));
 }
 
+/* Strict mode: what one host said is not the word of another, and not CARP's. */
+static void test_a_bound_digest_is_good_for_one_source_alone(void) {
+        g_autoptr(CarpHmac) h = hmac_over("192.0.2.3 192.0.2.20 2001:db8::10", false, NULL);
+        uint8_t digest[CARP_DIGEST_BYTES];
+        IpAddress source, other, ipv6, none = { .family = AF_UNSPEC };
+
+        g_assert_cmpint(ip_address_parse("192.0.2.1", &source), ==, 0);
+        g_assert_cmpint(ip_address_parse("192.0.2.2", &other), ==, 0);
+        g_assert_cmpint(ip_address_parse("c000:201::", &ipv6), ==, 0);
+        carp_hmac_digest_from(h, COUNTER, &source, digest);
+        g_assert_true(carp_hmac_verify_from(h, COUNTER, &source, digest));
+        g_assert_false(carp_hmac_verify_from(h, COUNTER, &other, digest));
+        g_assert_false(carp_hmac_verify_from(h, COUNTER, &ipv6, digest));
+        g_assert_false(carp_hmac_verify_from(h, COUNTER + 1, &source, digest));
+        g_assert_false(carp_hmac_verify(h, COUNTER, digest));
+        g_assert_false(carp_hmac_verify_from(h, COUNTER, &source, plain_digest));
+        g_assert_true(carp_hmac_verify_from(h, COUNTER, &none, plain_digest));
+}
+
 static void test_zeros_behind_a_key_do_not_matter(void) {
         uint8_t padded[CARP_KEY_BYTES_MAX] = "secret";
         IpAddress a;
@@ -155,6 +175,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/carp-hmac/link-local-counts-when-asked", test_link_local_counts_when_asked);
         g_test_add_func("/carp-hmac/hand-set-mac-stands-before-the-vhid", test_hand_set_mac_stands_before_the_vhid);
         g_test_add_func("/carp-hmac/what-differs-in-any-input-differs", test_what_differs_in_any_input_differs);
+        g_test_add_func("/carp-hmac/a-bound-digest-is-good-for-one-source-alone", test_a_bound_digest_is_good_for_one_source_alone);
         g_test_add_func("/carp-hmac/zeros-behind-a-key-do-not-matter", test_zeros_behind_a_key_do_not_matter);
         g_test_add_func("/carp-hmac/the-input-may-go-once-the-context-stands", test_the_input_may_go_once_the_context_stands);
         g_test_add_func("/carp-hmac/one-wrong-bit-anywhere-is-refused", test_one_wrong_bit_anywhere_is_refused);

@@ -67,7 +67,7 @@ static void line_free(void *data) {
         g_free(l);
 }
 
-static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
         return ((Fixture *) userdata)->send_error;
 }
 
@@ -119,7 +119,7 @@ static void set_up(Fixture *f, gconstpointer data) {
         c->carp.vhid = 7;
         c->carp.key[0] = 'k';
         c->carp.n_key_bytes = 1;
-        f->instance = instance_new(c, &ops, f, &observer, 1, 0);
+        f->instance = instance_new(c, &ops, f, &observer, 1);
         instance_set_link(f->instance, ELECTION_REASON_LINK_UP, &source, &none, f->now_usec);
 }
 

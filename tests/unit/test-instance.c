@@ -20,10 +20,10 @@ typedef struct Fixture {
         GString *states;  /* "backup master ..." */
 } Fixture;
 
-static int op_send(void *userdata, const uint8_t payload[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
         Fixture *f = userdata;
 
-        g_string_append_c(f->effects, payload[2] == 255 ? 'b' : 'a');
+        g_string_append_c(f->effects, ipv4[2] == 255 ? 'b' : 'a');
         return 0;
 }
 
@@ -75,7 +75,7 @@ static InstanceConfig *make_config(bool units_before_address) {
 
 static void make_instance(Fixture *f, bool units_before_address) {
         f->instance = instance_new(make_config(units_before_address), &ops, f,
-                                   &(InstanceObserver) { .changed = on_changed, .userdata = f }, 7, 0);
+                                   &(InstanceObserver) { .changed = on_changed, .userdata = f }, 7);
 }
 
 static void link_up(Fixture *f) {
