@@ -25,6 +25,8 @@
 
 /* At exit, down scripts get this long before we leave them to finish alone; and systemd, to hear that the units shall stop. */
 #define DRAIN_USEC UINT64_C(5000000)
+/* And a disk that does not answer this long more. */
+#define SAVE_USEC UINT64_C(2000000)
 
 typedef struct Options {
         char *config_dir, *runtime_dir, *state_dir, *bus, *log_level;
@@ -81,10 +83,16 @@ static ConfigSet *load(void *userdata) {
         return set;
 }
 
-static void on_drained(void *userdata) {
+static void on_saved(void *userdata) {
         const Daemon *d = userdata;
 
         (void) sd_event_exit(d->event, 0);
+}
+
+static void on_drained(void *userdata) {
+        Daemon *d = userdata;
+
+        manager_drain(d->manager, true, SAVE_USEC, on_saved, d);
 }
 
 static void on_scripts_drained(void *userdata) {
@@ -125,7 +133,7 @@ static int hand_over(Daemon *d) {
         return fd < 0 ? fd : service_store(d->service, HANDOVER_FD_NAME, fd);
 }
 
-static void on_restart_drained(void *userdata) {
+static void on_restart_saved(void *userdata) {
         Daemon *d = userdata;
         int r = hand_over(d);
 
@@ -135,6 +143,12 @@ static void on_restart_drained(void *userdata) {
         }
         log_warning_errno(r, "The restart cannot take over our roles; others will: %m");
         stop(d);
+}
+
+static void on_restart_drained(void *userdata) {
+        Daemon *d = userdata;
+
+        manager_drain(d->manager, false, SAVE_USEC, on_restart_saved, d);
 }
 
 static void on_stop_reason(void *userdata, bool restart) {

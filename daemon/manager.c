@@ -10,8 +10,10 @@
 #include "instance-ops.h"
 #include "persist.h"
 #include "record.h"
+#include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
+#include "util/time-util.h"
 
 /* The set of instances. Builds them from what config-load read, applies a new reading as a difference, passes link facts down and changes up.
  * Says nothing to a bus, a unit or a script: they observe. The top of every chain below it, so it is the one that logs. */
@@ -23,9 +25,14 @@ typedef struct Slot {
         InstanceLog log;
 } Slot;
 
+/* How old what strict mode knows may be at a crash: what was recorded later than that is believed once more. */
+#define SAVE_INTERVAL_USEC (10 * USEC_PER_SEC)
+
 struct Manager {
         sd_event *event;
-        char *runtime_dir, *state_dir;
+        char *runtime_dir;
+        Persist *persist;
+        sd_event_source *save;
         ManagerLoad load;
         void *load_userdata;
         GArray *observers; /* ManagerObserver */
@@ -68,10 +75,12 @@ static void slot_destroy(void *data) {
 
 int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata) {
         g_autoptr(Manager) m = g_new0(Manager, 1);
+        int r = persist_new(&m->persist, event, state_dir);
 
+        if (r < 0)
+                return r;
         m->event = sd_event_ref(event);
         m->runtime_dir = g_strdup(runtime_dir);
-        m->state_dir = g_strdup(state_dir);
         m->load = load;
         m->load_userdata = load_userdata;
         m->observers = g_array_new(false, false, sizeof(ManagerObserver));
@@ -89,7 +98,8 @@ Manager *manager_free(Manager *m) {
         address_socket_free(m->addresses);
         g_array_unref(m->observers);
         g_free(m->runtime_dir);
-        g_free(m->state_dir);
+        sd_event_source_disable_unref(m->save);
+        persist_free(m->persist);
         sd_event_unref(m->event);
         g_free(m);
         return NULL;
@@ -159,19 +169,36 @@ static void on_link(void *userdata, const Link *link, unsigned changes) {
         }
 }
 
-static uint64_t reserve_sequence(Manager *m, const InstanceConfig *c) {
-        uint64_t sequence = 0;
-        int r;
+static void load_replay(Manager *m, Instance *i, const InstanceConfig *config) {
+        ReplayState state;
 
-        if (!c->carp.strict_replay)
-                return 0;
-        r = persist_reserve_sequence(m->state_dir, c->name, &sequence);
-        if (r < 0)
-                log_warning_errno(r,
-                                  "%s: the advert sequence could not be saved in %s; after a restart peers may refuse us: %m",
-                                  c->name,
-                                  m->state_dir);
-        return sequence;
+        if (!config->carp.strict_replay)
+                return;
+        persist_load_replay(m->persist, config->name, &state);
+        instance_replay_import(i, &state);
+}
+
+static void save_replay(Manager *m, const Instance *i, bool clean) {
+        ReplayState state;
+
+        if (!instance_config(i)->carp.strict_replay)
+                return;
+        instance_replay_export(i, &state);
+        persist_save_replay(m->persist, instance_config(i)->name, &state, clean);
+}
+
+static void save_all(Manager *m, bool clean) {
+        for (guint k = 0; k < m->slots->len; k++)
+                save_replay(m, ((Slot *) g_ptr_array_index(m->slots, k))->instance, clean);
+}
+
+static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        save_all(m, false);
+        (void) sd_event_source_set_time_relative(m->save, SAVE_INTERVAL_USEC);
+        (void) sd_event_source_set_enabled(m->save, SD_EVENT_ONESHOT);
+        return 0;
 }
 
 static void write_record(const Manager *m, const InstanceConfig *c) {
@@ -230,15 +257,16 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         r = instance_io_new(&s->io, m->event, m->transport, m->addresses);
         if (r < 0)
                 return r;
-        if (persist_is_disabled(m->state_dir, c->name)) {
+        if (persist_is_disabled(m->persist, c->name)) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
                 c->enabled = false;
         }
         write_record(m, c);
         enabled = c->enabled;
         i = s->instance = instance_new(c, &instance_io_ops, s->io, &observer, random_u64());
-        instance_replay_import(i, &(ReplayState) { .next = reserve_sequence(m, c) });
         config = g_steal_pointer(&c);
+        load_replay(m, i, config);
+        save_replay(m, i, false);
         instance_io_attach(s->io, i);
         g_ptr_array_add(m->slots, s);
         g_ptr_array_sort(m->slots, compare_slots);
@@ -254,6 +282,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
 
 static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
         instance_stop(s->instance, reason, false, now(m));
+        save_replay(m, s->instance, true);
         if (m->runtime_dir)
                 record_remove(m->runtime_dir, instance_config(s->instance)->name);
         tell_removed(m, s->instance);
@@ -304,7 +333,7 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet
         }
         instance_set_problem(s->instance, NULL);
         /* what the administrator disabled by a verb stays so whatever the file says */
-        if (persist_is_disabled(m->state_dir, entry->name))
+        if (persist_is_disabled(m->persist, entry->name))
                 entry->config->enabled = false;
         if (instance_config_equal(old, entry->config))
                 return;
@@ -312,6 +341,8 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet
                 InstanceConfig *config = g_steal_pointer(&entry->config);
 
                 write_record(m, config);
+                if (!old->carp.strict_replay)
+                        load_replay(m, s->instance, config);
                 instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
                 instance_reconfigure(s->instance, config, now(m));
                 return;
@@ -375,10 +406,13 @@ int manager_start(Manager *m, GPtrArray *handover) {
                 r = transport_new(&m->transport, m->event);
         if (r >= 0)
                 r = link_table_new(&m->links, m->event, on_link, m);
+        if (r >= 0)
+                r = sd_event_add_time_relative(m->event, &m->save, CLOCK_BOOTTIME, SAVE_INTERVAL_USEC, 0, on_save, m);
         if (r < 0) {
                 log_error_errno(r, "The kernel's network interface cannot be opened: %m");
                 return r;
         }
+        (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         m->handover = handover;
@@ -422,6 +456,13 @@ void manager_stop(Manager *m, bool wait_for_units) {
 
                 instance_stop(s->instance, ELECTION_REASON_SHUTDOWN, wait_for_units, now(m));
         }
+}
+
+void manager_drain(Manager *m, bool last, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
+        if (last)
+                (void) sd_event_source_set_enabled(m->save, SD_EVENT_OFF);
+        save_all(m, last);
+        persist_drain(m->persist, timeout_usec, done, userdata);
 }
 
 bool manager_is_stopped(const Manager *m) {
@@ -480,15 +521,9 @@ InstanceVerbResult manager_promote(Manager *m, Instance *i) {
         return instance_promote(i, now(m));
 }
 
-int manager_set_enabled(Manager *m, Instance *i, bool enabled) {
-        const char *name = instance_config(i)->name;
-        int r;
-
+void manager_set_enabled(Manager *m, Instance *i, bool enabled, void (*done)(void *userdata, int error), void *userdata) {
         instance_set_enabled(i, enabled, now(m));
-        r = persist_set_disabled(m->state_dir, name, !enabled);
-        if (r < 0)
-                log_warning_errno(r, "%s: that it is %s could not be saved: %m", name, enabled ? "enabled" : "disabled");
-        return r;
+        persist_set_disabled(m->persist, instance_config(i)->name, !enabled, done, userdata);
 }
 
 void manager_demote_all(Manager *m) {

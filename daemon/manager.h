@@ -42,14 +42,18 @@ int manager_reload(Manager *m);
 void manager_stop(Manager *m, bool wait_for_units);
 bool manager_is_stopped(const Manager *m);         /* has every instance left? */
 uint64_t manager_stop_usec(const Manager *m);      /* how long that may take at most */
+/* Writes what must outlive us, and calls done once when that is on the disk, or after the timeout. last: every instance is stopped, nothing will be
+ * sent any more. */
+void manager_drain(Manager *m, bool last, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata);
 
 GPtrArray *manager_list(Manager *m); /* Instance *, sorted by name; container to be unreffed, elements borrowed */
 Instance *manager_find(Manager *m, const char *name);
 
 InstanceVerbResult manager_demote(Manager *m, Instance *i, uint64_t hold_usec);
 InstanceVerbResult manager_promote(Manager *m, Instance *i);
-/* Persists in the state directory, so that it outlives a reboot; 0, or -errno if it could not be written (in force all the same). */
-int manager_set_enabled(Manager *m, Instance *i, bool enabled);
+/* In force at once. Persists in the state directory, so that it outlives a reboot: done is called once with 0, or -errno if it could not be
+ * written, from the loop, from here, or from manager_free(). */
+void manager_set_enabled(Manager *m, Instance *i, bool enabled, void (*done)(void *userdata, int error), void *userdata);
 void manager_demote_all(Manager *m); /* SIGUSR2 */
 void manager_log_state(Manager *m);  /* SIGUSR1 */
 

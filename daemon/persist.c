@@ -4,66 +4,119 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "persist-writer.h"
+#include "replay-state.h"
 #include "util/cleanup.h"
+#include "util/log.h"
 
-/* Small files in the state directory, NAME.disabled and NAME.sequence. Written by the manager outside of any takeover; a state directory of
- * NULL (vipd-ucarp) remembers nothing. */
+/* Small files in the state directory, NAME.disabled and NAME.replay. Read when an instance is made, written by persist-writer.c whenever the
+ * manager says so; what was written in this life is not read again. */
 
-static char *state_path(const char *state_dir, const char *name, const char *suffix) {
-        return g_strdup_printf("%s/%s.%s", state_dir, name, suffix);
+struct Persist {
+        char *state_dir;
+        PersistWriter *writer; /* NULL: nothing is remembered */
+};
+
+int persist_new(Persist **ret, sd_event *event, const char *state_dir) {
+        Persist *p = g_new0(Persist, 1);
+
+        p->state_dir = g_strdup(state_dir);
+        *ret = p;
+        return state_dir ? persist_writer_new(&p->writer, event, state_dir) : 0;
 }
 
-bool persist_is_disabled(const char *state_dir, const char *name) {
-        g_autofree char *path = NULL;
+Persist *persist_free(Persist *p) {
+        if (!p)
+                return NULL;
+        persist_writer_free(p->writer);
+        g_free(p->state_dir);
+        g_free(p);
+        return NULL;
+}
 
-        if (!state_dir)
+bool persist_is_disabled(const Persist *p, const char *name) {
+        g_autofree char *file = g_strdup_printf("%s.disabled", name), *path = NULL;
+        const char *text;
+
+        if (!p->writer)
                 return false;
-        path = state_path(state_dir, name, "disabled");
+        if (persist_writer_get(p->writer, file, &text))
+                return text != NULL;
+        path = g_build_filename(p->state_dir, file, NULL);
         return access(path, F_OK) == 0;
 }
 
-/* Written beside and renamed, so that a full disk leaves the old content. */
-static int write_file(const char *path, const char *text) {
-        g_autofree char *beside = g_strdup_printf("%s.new", path);
-        g_auto(AutoFd) fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        size_t n = strlen(text);
+void persist_set_disabled(Persist *p, const char *name, bool disabled, void (*done)(void *userdata, int error), void *userdata) {
+        g_autofree char *file = g_strdup_printf("%s.disabled", name);
+
+        if (p->writer)
+                persist_writer_put(p->writer, file, disabled ? "" : NULL, done, userdata);
+        else
+                done(userdata, 0);
+}
+
+/* Without following a link or waiting for a fifo. */
+static int read_state(const char *path, ReplayState *ret) {
+        g_auto(AutoFd) fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+        char text[REPLAY_STATE_BYTES_MAX + 1];
+        struct stat st;
+        ssize_t n;
 
         if (fd < 0)
                 return -errno;
-        if (write(fd, text, n) != (ssize_t) n || rename(beside, path) < 0) {
-                int error = errno != 0 ? errno : EIO;
-
-                (void) unlink(beside);
-                return -error;
-        }
-        return 0;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EINVAL;
+        n = read(fd, text, sizeof(text));
+        return n < 0 ? -errno : replay_state_parse(text, (size_t) n, ret);
 }
 
-int persist_set_disabled(const char *state_dir, const char *name, bool disabled) {
-        g_autofree char *path = NULL;
-
-        if (!state_dir)
-                return 0;
-        path = state_path(state_dir, name, "disabled");
-        if (disabled)
-                return write_file(path, "");
-        return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+/* Numbers that we have most likely never used, should the file be lost, or put back from an old copy: a new one every 1/256 s since 1970, which is
+ * the fastest that adverts can be. Nothing is timed by it. */
+static uint64_t first_sequence(void) {
+        return ((uint64_t) g_get_real_time() / 1000000 << 8) & REPLAY_SEQUENCE_MAX;
 }
 
-int persist_reserve_sequence(const char *state_dir, const char *name, uint64_t *ret) {
-        g_autofree char *path = NULL, *text = NULL;
-        char next[32];
+void persist_load_replay(const Persist *p, const char *name, ReplayState *ret) {
+        g_autofree char *file = g_strdup_printf("%s.replay", name), *path = NULL;
+        const char *text = NULL;
+        int r;
 
-        *ret = 0;
-        if (!state_dir)
-                return 0;
-        path = state_path(state_dir, name, "sequence");
-        if (g_file_get_contents(path, &text, NULL, NULL))
-                *ret = g_ascii_strtoull(text, NULL, 10);
-        (void) snprintf(next, sizeof(next), "%" PRIu64 "\n", *ret + PERSIST_SEQUENCE_STEP);
-        return write_file(path, next);
+        *ret = (ReplayState) { .next = first_sequence() };
+        if (!p->writer)
+                return;
+        path = g_build_filename(p->state_dir, file, NULL);
+        if (persist_writer_get(p->writer, file, &text) && text)
+                r = replay_state_parse(text, strlen(text), ret);
+        else
+                r = read_state(path, ret);
+        ret->next = MAX(ret->next, first_sequence());
+        if (r == -ENOENT)
+                log_info("%s: nothing is known yet about the adverts of others, so that old ones may be believed until new ones are heard", name);
+        else if (r < 0)
+                log_warning_errno(r, "%s: %s cannot be used, so that old adverts may be believed until new ones are heard: %m", name, path);
+}
+
+void persist_save_replay(Persist *p, const char *name, const ReplayState *state, bool clean) {
+        g_autofree char *file = g_strdup_printf("%s.replay", name), *text = NULL;
+        ReplayState s = *state;
+
+        if (!p->writer)
+                return;
+        if (!clean)
+                s.next = MIN(s.next + PERSIST_SEQUENCE_STEP, REPLAY_SEQUENCE_MAX);
+        text = replay_state_format(&s);
+        persist_writer_put(p->writer, file, text, NULL, NULL);
+}
+
+void persist_drain(Persist *p, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
+        if (p->writer)
+                persist_writer_drain(p->writer, timeout_usec, done, userdata);
+        else
+                done(userdata);
 }

@@ -304,19 +304,25 @@ static int act_promote(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return reply_verb(m, o, manager_promote(b->manager, o->instance), error);
 }
 
+static void on_enabled_saved(void *userdata, int error) {
+        sd_bus_message *m = userdata;
+
+        if (error < 0)
+                (void) sd_bus_reply_method_errorf(m, SD_BUS_ERROR_FAILED, "Done, but it could not be saved and will not outlive a restart");
+        else
+                (void) sd_bus_reply_method_return(m, NULL);
+        sd_bus_message_unref(m);
+}
+
 static int act_enable(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         BusObject *o = look_up(m, b, error);
-        int r;
 
         if (!o)
                 return -EINVAL;
-        r = manager_set_enabled(b->manager, o->instance, g_str_equal(sd_bus_message_get_member(m), "Enable"));
-        bus_flush(b);
-        if (r < 0)
-                return sd_bus_error_set(error, SD_BUS_ERROR_FAILED,
-                                        "Done, but it could not be saved and will not outlive a restart");
-        return sd_bus_reply_method_return(m, NULL);
+        manager_set_enabled(b->manager, o->instance, g_str_equal(sd_bus_message_get_member(m), "Enable"), on_enabled_saved,
+                            sd_bus_message_ref(m));
+        return 1;
 }
 
 static int authorize(sd_bus_message *m, void *userdata, const char *action, PolkitAct act, sd_bus_error *error) {

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""ReplayProtection=strict: nothing is believed twice."""
+"""ReplayProtection=strict: nothing is believed twice, not after a restart, and no disk is waited for."""
 
+import concurrent.futures
+import ctypes
+import os
 import socket
 import struct
 
 import carp
 import lab as L
-from lab import check, delta, hold, now, record, rejected, statistics, wait
+from lab import check, delta, hold, now, record, rejected, run, statistics, wait
 
 STRICT = {"CARP_ReplayProtection": "strict"}
+SAVE_SECONDS = 10  # what a crash may cost of memory, by the manual
 
 
 def forge(data, source=None, advskew=None):
@@ -114,6 +118,151 @@ def test_own_numbers_survive_restarts(lab):
         a.wait_state("master", timeout=12)
         b.wait_state("backup", timeout=2)
         hold(lambda: b.state() == "backup" and a.state() == "master", "b believes what it says", 4)
+
+
+def sequence(frame):
+    return struct.unpack("!Q", frame[42:50])[0] >> 24
+
+
+def saved(host, source):
+    """The highest sequence from this source in the host's file, or -1."""
+    try:
+        with open(f"{host.room}/state/web.replay") as f:
+            return max([int(w[2]) for w in map(str.split, f) if w[:2] == ["peer", source]], default=-1)
+    except FileNotFoundError:
+        return -1
+
+
+def play_after_restart(lab, end):
+    """Records a master, ends its backup by end(backup), lets the master die, and plays the record to the new backup."""
+    n1, n2 = lab.nodes(2)
+    bus = n2.bus()
+    a = n1.vipd(**STRICT)
+    a.wait_state("master")
+    b = n2.vipd(bus=bus, advskew=100, **STRICT)
+    b.wait_state("backup")
+    old = record(n2, 4)
+    end(n2, b, old)
+    n1.cut()
+    a.kill()
+    b = n2.vipd(bus=bus, advskew=100, **STRICT)
+    b.wait_state("backup")
+    wait(lambda: statistics(bus), "statistics")
+    sock = lab.injector(n2)
+    for data in old:
+        sock.send(data)
+    wait(lambda: rejected(statistics(bus))["replay"] == len(old), lambda: f"all are refused: {statistics(bus)}", 2)
+    check(statistics(bus)["adverts-received"] == 0, "none is believed")
+    b.wait_state("master", timeout=5)
+    mode = os.stat(f"{n2.room}/state/web.replay").st_mode & 0o7777
+    check(mode == 0o600, f"mode {mode:o}")
+
+
+def test_what_was_recorded_is_refused_after_a_restart(lab):
+    def end(host, b, old):
+        b.stop()
+        check(saved(host, "192.0.2.1") >= sequence(old[-1]), "all that was heard is saved")
+
+    play_after_restart(lab, end)
+
+
+def test_what_was_recorded_is_refused_after_a_crash(lab):
+    """All but the last seconds before it."""
+
+    def end(host, b, old):
+        wait(lambda: saved(host, "192.0.2.1") >= sequence(old[-1]), "it is saved in time", SAVE_SECONDS + 2)
+        b.kill()
+
+    play_after_restart(lab, end)
+
+
+def test_a_file_that_cannot_be_used_is_told_and_replaced(lab):
+    (n1,) = lab.nodes(1)
+    os.makedirs(f"{n1.room}/state")
+    os.mkfifo(f"{n1.room}/state/web.replay")
+    a = n1.vipd(**STRICT)
+    a.wait_line(r"warning: web: .*web.replay cannot be used")
+    wait(lambda: os.path.isfile(f"{n1.room}/state/web.replay"), "a file again", 5)
+    a.wait_state("master")
+
+
+def saved_next(host):
+    try:
+        with open(f"{host.room}/state/web.replay") as f:
+            return int(f.read().split()[3])
+    except (FileNotFoundError, IndexError):
+        return 0
+
+
+def test_a_full_disk_is_told_once_and_tried_again(lab):
+    (n1,) = lab.nodes(1)
+    os.makedirs(f"{n1.room}/state")
+    run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0755", "none", f"{n1.room}/state")
+    bus = n1.bus()
+    a = n1.vipd(bus=bus, advbase=0, advskew=32, **STRICT)
+    a.wait_state("master")
+    wait(lambda: saved_next(n1), "the first save", 5)
+    try:
+        with open(f"{n1.room}/state/rubbish", "wb", buffering=0) as f:
+            while True:
+                f.write(b"x" * 4096)
+    except OSError:
+        pass
+    before, at = saved_next(n1), now()
+    a.wait_line(r"warning: .*web.replay cannot be written.*No space left", SAVE_SECONDS + 2, since=at)
+    wait(lambda: now() > at + (2 * SAVE_SECONDS + 2) * 1_000_000, "one more that fails", 3 * SAVE_SECONDS)
+    check(len(a.grep("cannot be written")) == 1, a.text())
+    check(saved_next(n1) == before, "the old content stays")
+    os.unlink(f"{n1.room}/state/rubbish")
+    a.wait_line(r"web.replay is written again", SAVE_SECONDS + 2, since=at)
+    check(saved_next(n1) > before, "saved")
+
+
+def hang(path):
+    """From here on whoever looks below path waits: a FUSE file system whose server says nothing. Returns the descriptor that holds it."""
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
+    if L.libc.mount(b"hung", path.encode(), b"fuse", 0, options.encode()) != 0:
+        raise L.Skip(f"no FUSE: {os.strerror(ctypes.get_errno())}")
+    return fd
+
+
+def children(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+        return f.read().split()
+
+
+def check_spacing(lab, host, since):
+    """The loop did not wait for the disk, which takes longer than any busy machine."""
+    lab.observer.sync()
+    adverts = lab.observer.carp(host, since)
+    late = max(second.t - first.t for first, second in zip(adverts, adverts[1:]))
+    check(len(adverts) > 20 and late < 3_000_000, f"{len(adverts)} adverts, up to {late} us apart")
+
+
+def test_a_hung_disk_delays_nothing(lab):
+    """Neither adverts, nor a verb, nor the end."""
+    if not os.path.exists("/dev/fuse"):
+        raise L.Skip("no /dev/fuse")
+    (n1,) = lab.nodes(1)
+    bus = n1.bus()
+    a = n1.vipd(bus=bus, advbase=0, advskew=32, **STRICT)
+    a.wait_state("master")
+    wait(lambda: saved_next(n1), "the first save", 5)
+    fd, at = hang(f"{n1.room}/state"), now()
+    writer = wait(lambda: children(a), "a writer", SAVE_SECONDS + 2)
+    hold(lambda: children(a) == writer, "which hangs, and is the only one", 3)
+    check_spacing(lab, n1, at)
+    # the verb works at once, and its caller hears in time that it will not last
+    at = now()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        disable = pool.submit(L.bus_call, bus, "web", "Disable")
+        a.wait_state("init", timeout=1)
+        result = disable.result(SAVE_SECONDS + 5)
+    check(result.returncode != 0 and "could not be saved" in result.stderr, f"{result}")
+    a.wait_line(r"cannot be written.*timed out", 5)
+    a.stop(timeout=9)
+    os.close(fd)
 
 
 if __name__ == "__main__":
