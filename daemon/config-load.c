@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -163,27 +162,17 @@ static void refuse_address(ConfigSet *set, ConfigEntry *later, size_t at, const 
                         ip_address_format(&later->config->addresses[at].address, text), earlier->file, earlier->line);
 }
 
-/* A link-local IPv6 address belongs to its link: the same one may stand on another. */
-static bool collide(const InstanceConfig *a, const InstanceConfig *b, const IpAddress *x, const IpAddress *y) {
-        return ip_address_equal(x, y) &&
-               !(x->family == AF_INET6 && ip_address_is_link_local(x) && !g_str_equal(a->interface, b->interface));
-}
-
-static bool find_conflict(ConfigSet *set, ConfigEntry *later, const ConfigEntry *earlier) {
+static void tell_conflict(ConfigSet *set, ConfigEntry *later, const ConfigEntry *earlier) {
         const InstanceConfig *l = later->config, *e = earlier->config;
-        bool same_vhid = g_str_equal(l->interface, e->interface) && l->carp.vhid == e->carp.vhid, found = same_vhid;
 
-        if (same_vhid)
+        if (g_str_equal(l->interface, e->interface) && l->carp.vhid == e->carp.vhid)
                 config_diagnose(set, true, later->name, later->vhid.file, later->vhid.line,
                                 "VHID=%u on %s is taken by %s:%u; every instance on an interface needs its own, 1 to 255",
                                 l->carp.vhid, l->interface, earlier->vhid.file, earlier->vhid.line);
         for (size_t k = 0; k < l->n_addresses; k++)
                 for (size_t o = 0; o < e->n_addresses; o++)
-                        if (collide(l, e, &l->addresses[k].address, &e->addresses[o].address)) {
+                        if (instance_config_address_collides(l, k, e, o))
                                 refuse_address(set, later, k, &g_array_index(earlier->addresses, ConfigPlace, o));
-                                found = true;
-                        }
-        return found;
 }
 
 /* The later of two by name gives way, so that which one runs does not depend on the order of a directory. */
@@ -194,8 +183,10 @@ static void find_conflicts(ConfigSet *set) {
                 for (guint o = 0; o < k && later->config; o++) {
                         const ConfigEntry *earlier = g_ptr_array_index(set->entries, o);
 
-                        if (earlier->config && find_conflict(set, later, earlier))
-                                later->config = instance_config_free(later->config);
+                        if (!earlier->config || !instance_config_collides(later->config, earlier->config))
+                                continue;
+                        tell_conflict(set, later, earlier);
+                        later->config = instance_config_free(later->config);
                 }
         }
 }

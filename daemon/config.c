@@ -80,6 +80,23 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
                a->announce.refresh_usec == b->announce.refresh_usec && takeover_equal(&a->takeover, &b->takeover);
 }
 
+bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o) {
+        const IpAddress *x = &a->addresses[k].address, *y = &b->addresses[o].address;
+        bool on_other_link = x->family == AF_INET6 && ip_address_is_link_local(x) && !g_str_equal(a->interface, b->interface);
+
+        return ip_address_equal(x, y) && !on_other_link;
+}
+
+bool instance_config_collides(const InstanceConfig *a, const InstanceConfig *b) {
+        if (g_str_equal(a->interface, b->interface) && a->carp.vhid == b->carp.vhid)
+                return true;
+        for (size_t k = 0; k < a->n_addresses; k++)
+                for (size_t o = 0; o < b->n_addresses; o++)
+                        if (instance_config_address_collides(a, k, b, o))
+                                return true;
+        return false;
+}
+
 /**
  * instance_config_lease_sec() - the kernel lifetime of held addresses in seconds; 0: for ever
  */

@@ -73,6 +73,10 @@ typedef struct InstanceConfig {
 InstanceConfig *instance_config_new_default(const char *name); /* every key at its default; no address, interface, key */
 InstanceConfig *instance_config_free(InstanceConfig *c);       /* wipes the key */
 bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b);
+/* Whether address k of a and address o of b cannot both be held on this host; a link-local IPv6 one may be, on another link. */
+bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o);
+/* Whether they cannot both run on this host: the same VHID on the same interface, or such an address. */
+bool instance_config_collides(const InstanceConfig *a, const InstanceConfig *b);
 /* The lease in whole seconds this configuration asks for: 0 = none. auto = as long as possible without outliving the dead
  * interval (the kernel removes an address up to 1 s late), at least 1 s. */
 uint32_t instance_config_lease_sec(const InstanceConfig *c);

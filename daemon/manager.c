@@ -322,15 +322,29 @@ static bool same_election(const InstanceConfig *a, const InstanceConfig *b) {
         return g_str_equal(a->interface, b->interface) && a->carp.vhid == b->carp.vhid;
 }
 
-static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet *set) {
-        const InstanceConfig *old = instance_config(s->instance);
-        g_autofree char *problem = NULL;
+/* Nothing of what is in force changes. */
+static void keep_slot(Slot *s, const ConfigSet *set) {
+        g_autofree char *problem = config_set_problem(set, instance_config(s->instance)->name);
 
-        if (!entry->config) {
-                problem = config_set_problem(set, entry->name);
-                instance_set_problem(s->instance, problem);
-                return;
+        instance_set_problem(s->instance, problem);
+}
+
+/* An instance that keeps running by its old configuration, because its new one is broken, may be in the way. Returns why, or NULL; caller frees. */
+static char *find_obstacle(const Manager *m, const InstanceConfig *config) {
+        for (guint k = 0; k < m->slots->len; k++) {
+                const Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
+                const InstanceConfig *c = instance_config(i);
+
+                if (*instance_problem(i) != '\0' && !g_str_equal(c->name, config->name) && instance_config_collides(c, config))
+                        return g_strdup_printf("%s: not in force, as %s still runs with its VHID or an address of it; mend that one and reload",
+                                               config->path, c->name);
         }
+        return NULL;
+}
+
+static void update_slot(Manager *m, Slot *s, ConfigEntry *entry) {
+        const InstanceConfig *old = instance_config(s->instance);
+
         instance_set_problem(s->instance, NULL);
         /* what the administrator disabled by a verb stays so whatever the file says */
         if (persist_is_disabled(m->persist, entry->name))
@@ -345,9 +359,32 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry, const ConfigSet
                         load_replay(m, s->instance, config);
                 instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
                 instance_reconfigure(s->instance, config, now(m));
+                save_replay(m, s->instance, false);
                 return;
         }
         remove_slot(m, s, ELECTION_REASON_RELOAD);
+}
+
+/* A file that is right by itself. */
+static int apply_entry(Manager *m, ConfigEntry *entry) {
+        g_autofree char *obstacle = find_obstacle(m, entry->config);
+        Slot *s = find_slot(m, entry->name);
+        int r;
+
+        if (obstacle) {
+                log_error("%s", obstacle);
+                if (s)
+                        instance_set_problem(s->instance, obstacle);
+                return -EADDRINUSE;
+        }
+        if (s)
+                update_slot(m, s, entry);
+        if (!entry->config || find_slot(m, entry->name))
+                return 0;
+        r = add_instance(m, g_steal_pointer(&entry->config));
+        if (r < 0)
+                log_error_errno(r, "%s: cannot be started: %m", entry->name);
+        return r;
 }
 
 static int apply(Manager *m, ConfigSet *set) {
@@ -360,20 +397,20 @@ static int apply(Manager *m, ConfigSet *set) {
                 if (!set->incomplete && !find_entry(set, instance_config(s->instance)->name))
                         remove_slot(m, s, ELECTION_REASON_RELOAD);
         }
+        /* those that stay first, as the others may meet them */
         for (guint k = 0; k < set->entries->len; k++) {
-                ConfigEntry *entry = g_ptr_array_index(set->entries, k);
-                Slot *s = find_slot(m, entry->name);
+                const ConfigEntry *entry = g_ptr_array_index(set->entries, k);
+                Slot *s = entry->config ? NULL : find_slot(m, entry->name);
 
                 if (s)
-                        update_slot(m, s, entry, set);
-                if (entry->config && !find_slot(m, entry->name)) {
-                        int r = add_instance(m, g_steal_pointer(&entry->config));
+                        keep_slot(s, set);
+        }
+        for (guint k = 0; k < set->entries->len; k++) {
+                ConfigEntry *entry = g_ptr_array_index(set->entries, k);
+                int r = entry->config ? apply_entry(m, entry) : 0;
 
-                        if (r < 0) {
-                                log_error_errno(r, "%s: cannot be started: %m", entry->name);
-                                result = r;
-                        }
-                }
+                if (r < 0)
+                        result = r;
         }
         return result;
 }

@@ -134,6 +134,29 @@ def test_reload_with_a_broken_file_keeps_the_running_instance(lab):
     wait(lambda t=now(): lab.observer.carp(n1, vhid=7, advskew=32, since=t), "the old one goes on")
 
 
+def test_reload_never_runs_two_of_one_vhid(lab):
+    """What keeps running by its old configuration is in the way of a file that is right by itself, and of one that changes to it."""
+    (n1,) = lab.nodes(1)
+    other = instance(addresses=("192.0.2.51",), vhid=8, **FAST)
+    a = n1.vipd({"web": instance(**FAST), "other": other})
+    a.wait_state("master")
+    a.wait_state("master", "other")
+    at = now()
+    # each of the two takes what `web` has, and comes before it by name
+    a.write({"another": instance(addresses=("192.0.2.52",), **FAST), "other": instance(addresses=("192.0.2.51", VIP), vhid=8, **FAST)})
+    a.reload()
+    a.wait_line(r"error: .*web\.vip:\d+: error: VHID=7 on eth0 is taken by .*another\.vip:\d+", since=at)
+    a.wait_line(r"error: .*another\.vip: not in force, as web still runs", since=at)
+    a.wait_line(r"error: .*other\.vip: not in force, as web still runs", since=at)
+    hold(lambda: not n1.holds("192.0.2.52") and n1.holds(VIP), "what runs goes on", 0.5)
+    check(not a.transitions("another") and not a.transitions("web", at) and not a.transitions("other", at), a.text())
+    # once it makes room, they come
+    a.write({"web": None})
+    a.reload()
+    a.wait_state("master", "another")
+    wait(lambda: n1.holds(VIP), "the other's address")
+
+
 def test_reload_of_a_backup(lab):
     n1, n2 = lab.nodes(2)
     a, b = elect(n1, n2)

@@ -9,7 +9,7 @@ import struct
 
 import carp
 import lab as L
-from lab import check, delta, hold, now, record, rejected, run, statistics, wait
+from lab import check, delta, hold, instance, now, record, rejected, run, statistics, wait
 
 STRICT = {"CARP_ReplayProtection": "strict"}
 SAVE_SECONDS = 10  # what a crash may cost of memory, by the manual
@@ -118,6 +118,26 @@ def test_own_numbers_survive_restarts(lab):
         a.wait_state("master", timeout=12)
         b.wait_state("backup", timeout=2)
         hold(lambda: b.state() == "backup" and a.state() == "master", "b believes what it says", 4)
+
+
+def test_a_reload_makes_a_group_strict(lab):
+    n1, n2 = lab.nodes(2)
+    bus = n2.bus()
+    a = n1.vipd()
+    a.wait_state("master")
+    b = n2.vipd(bus=bus, advskew=100)
+    b.wait_state("backup")
+    at = now()
+    a.write({"web": instance(**STRICT)})
+    b.write({"web": instance(advskew=100, **STRICT)})
+    for process in (a, b):
+        process.reload()
+    old = record(n2, 3)[-1]
+    before = statistics(bus)
+    lab.injector(n2).send(old)
+    wait(lambda: delta(rejected(before), rejected(statistics(bus))) == {"replay": 1}, "what is new is believed, what is old is not", 2)
+    hold(lambda: not a.transitions(since=at) and not b.transitions(since=at), "each stays what it is", 4)
+    check(saved_next(n1) > 0, "and the numbers are saved at once")
 
 
 def sequence(frame):

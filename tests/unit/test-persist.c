@@ -245,6 +245,7 @@ static void test_texts_that_no_daemon_wrote(void) {
                 "vipd-replay 1\nend\n",
                 "vipd-replay 2\nnext 1\nend\n",
                 "vipd-replay 1\nnext 1\n",
+                "vipd-replay 1\nnext 1\npeer 192.0.2.1 1\n",
                 "vipd-replay 1\nnext 1\nend",
                 "vipd-replay 1\nnext 1\nend\n\n",
                 "vipd-replay 1\nnext 1\nend\nend\n",
