@@ -150,7 +150,7 @@ static HandoverEntry *parse_entry(GKeyFile *file, const char *group) {
         int units = get_index(file, group, "Units", units_name, G_N_ELEMENTS(units_names));
         HandoverEntry *e;
 
-        if (!interface || strlen(interface) >= IF_NAMESIZE || vhid < 1 || vhid > 255 || state < 0 || reason < 0 || down_reason < 0)
+        if (!interface || *interface == '\0' || strlen(interface) >= IF_NAMESIZE || vhid < 1 || vhid > 255 || state < 0 || reason < 0 || down_reason < 0)
                 return NULL;
         e = g_new0(HandoverEntry, 1);
         e->name = g_strdup(group);

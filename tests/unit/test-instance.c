@@ -375,6 +375,7 @@ static void test_what_is_not_understood_is_nothing(void) {
                 "[vipd handover]\nVersion=1\n[web]\nState=master\n",
                 "[vipd handover]\nVersion=1\n[web]\nInterface=eth0\nVHID=1\nState=emperor\nReason=startup\nDownReason=startup\n",
                 "[vipd handover]\nVersion=1\n[web]\nInterface=eth0\nVHID=256\nState=master\nReason=startup\nDownReason=startup\n",
+                "[vipd handover]\nVersion=1\n[web]\nInterface=\nVHID=1\nState=master\nReason=startup\nDownReason=startup\n",
                 "[vipd handover]\nVersion=1\n[web]\nInterface=an-endless-interface\nVHID=1\nState=master\nReason=startup\nDownReason=startup\n",
         };
 
