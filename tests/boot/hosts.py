@@ -29,14 +29,58 @@ from lab import KEY, VIP, VIP6, Skip, check, hold, instance, now, run, wait  # n
 BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 CACHE = os.environ.get("VIPD_TEST_BOOT", os.path.join(BUILD, "tests/boot"))
 
+README = os.path.join(HERE, "../../README.md")
 INSTANCE = "org.vipd1.Instance"
 DENIED = ("Access denied", "Interactive authentication", "AccessDenied", "InteractiveAuthorizationRequired")
+UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"  # SD_MESSAGE_UNIT_STARTED
 GROUPS = "/sys/fs/cgroup"
 BOOT_TIMEOUT = 60.0
 # what a container has no use for, and what would only make noise
 MASKED = ["networking.service", "console-getty.service", "getty@tty1.service", "systemd-logind.service", "e2scrub_reap.service",
           "systemd-pstore.service"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat", "SYSTEMD_COLORS": "0"}
+
+
+# README's drop-in for whatever has its own role, written as a whole unit
+HOOK = """[Unit]
+PartOf=vipd-{role}@{instance}.target
+Requisite=vipd-{role}@{instance}.target
+After=vipd-{role}@{instance}.target
+StartLimitIntervalSec=0
+[Service]
+{service}
+[Install]
+WantedBy=vipd-{role}@{instance}.target
+"""
+RUNS = "Type=exec\nExecStart=sleep infinity"
+
+
+def message_id(name):
+    """MESSAGE_ID of a kind of event, as a match for journal()."""
+    with open(os.path.join(HERE, "../../daemon/util/message-ids.h")) as f:
+        return "MESSAGE_ID=" + re.search(rf'MESSAGE_ID_{name}_STR "(\w+)"', f.read())[1]
+
+
+class Gate:
+    """A place where `cat PATH`, as a command of a unit or in a script, waits until the test lets it pass."""
+
+    def __init__(self, node, path):
+        self.path, self.fd = f"{node.root}{path}", None
+        os.mkfifo(self.path)
+        os.chmod(self.path, 0o666)
+
+    def reached(self):
+        """True once somebody waits."""
+        with contextlib.suppress(OSError):
+            if self.fd is None:
+                self.fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return self.fd is not None
+
+    def open(self):
+        """Awaits somebody who waits, and lets him pass. Closed again afterwards."""
+        wait(self.reached, f"somebody waits at {self.path}")
+        os.close(self.fd)
+        self.fd = None
 
 
 class Node(net.Host):
@@ -87,6 +131,23 @@ class Node(net.Host):
     def enable(self, *units):
         """Before the host boots; afterwards systemctl() does it."""
         run("systemctl", f"--root={self.root}", "enable", *units)
+
+    def hook(self, name, service=RUNS, role="master", instance="web"):
+        """A unit that hangs itself on a role, before the host boots or afterwards. service: its section [Service]."""
+        self.write(f"/etc/systemd/system/{name}", HOOK.format(role=role, instance=instance, service=service))
+        self.enable(name)
+        if self.leader():
+            self.systemctl("daemon-reload")
+
+    def drop_in(self, name, text, unit="vipd.service"):
+        """For a unit, as systemctl edit writes it; takes effect at once if the host runs. text: None removes."""
+        path = f"/etc/systemd/system/{unit}.d/{name}.conf"
+        if text is None:
+            os.unlink(f"{self.root}{path}")
+        else:
+            self.write(path, text)
+        if self.leader():
+            self.systemctl("daemon-reload")
 
     def leave_to_networkd(self):
         """Before the host boots: eth0 is systemd-networkd's, and without addresses until that gives it some."""
@@ -193,6 +254,25 @@ class Node(net.Host):
 
     def active(self, unit):
         return self.show(unit, "ActiveState")
+
+    def actives(self, *units):
+        """ActiveState of each, as of one moment."""
+        return self.systemctl("show", "--value", "--property=ActiveState", *units).stdout.split()
+
+    def wait_active(self, *units, state="active", timeout=20.0):
+        wait(lambda: set(self.actives(*units)) == {state},
+             lambda: f"{units} on {self.name} are {state}, not {self.actives(*units)}", timeout, every=0.02)
+
+    def wait_role(self, role, master_hooks=(), backup_hooks=(), instance="web", timeout=20.0):
+        """Awaits that targets and hooks are those of the role: "master", "backup", or None for neither."""
+        units = {f"vipd-master@{instance}.target": "master", **dict.fromkeys(master_hooks, "master"),
+                 f"vipd-backup@{instance}.target": "backup", **dict.fromkeys(backup_hooks, "backup")}
+
+        def right():
+            # one that was told to stop while it started has failed, which is stopped as well
+            return all(state == "active" if of == role else state in ("inactive", "failed")
+                       for of, state in zip(units.values(), self.actives(*units)))
+        wait(right, lambda: f"units of {role}: {dict(zip(units, self.actives(*units)))}", timeout, every=0.02)
 
     def process_id(self, unit="vipd.service"):
         """The main process of a unit, as this side of the process namespace numbers it."""
@@ -304,6 +384,22 @@ class BootLab(net.Lab):
         """The last words of a master: the time of each."""
         self.observer.sync()
         return [e.t for e in self.observer.carp(node, since, advbase=255, advskew=255)]
+
+    @contextlib.contextmanager
+    def lossless(self, node, client, vip=VIP):
+        """What is done inside costs the master's clients nothing: no packet, no event of the address, no change of state on any
+        host, no bow-out."""
+        check(client.ping(vip), "the client reaches the address")
+        began, probe = now(), client.probe(vip, interval_us=1000)
+        yield
+        report = probe.finish()
+        check(report.lost == 0, f"lost {report.lost} of {report.sent}, for {report.longest_us} us")
+        self.observer.sync()
+        check(not self.observer.of("address", began, address=vip, present=False), "the address was removed for a moment")
+        check(self.holder(vip) == node.number, "the address stayed")
+        for each in self.booted_nodes():
+            check(each.transitions(since=began) == [], f"{each.name}: {each.transitions(since=began)}")
+            check(not self.bow_outs(each, began), "no bow-out")
 
     def booted_nodes(self):
         return [h for h in self.hosts.values() if isinstance(h, Node) and h.n_boots]

@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Who may do what: the real polkitd, its defaults, and the rule that the README gives to a site."""
 
-import os
 import re
 
 import hosts
 from hosts import check, now, wait
 
-README = os.path.join(hosts.HERE, "../../README.md")
 MANAGER = "/org/vipd1", "org.vipd1.Manager"
 WEB = "/org/vipd1/instance/web", hosts.INSTANCE
 VERBS = [(*WEB, "Demote"), (*WEB, "DemoteFor", "t", "1000000"), (*WEB, "Promote"), (*WEB, "Disable"), (*WEB, "Enable"),
@@ -42,7 +40,7 @@ def test_a_user_without_rights_is_refused_each_verb(lab):
 
 def test_a_rule_lets_one_group_demote_one_instance(lab):
     """The rule is the one in the README, as it stands there."""
-    with open(README) as f:
+    with open(hosts.README) as f:
         rule = re.search(r"```js\n(.*?)```", f.read(), re.S)[1]
     instances = {"web": hosts.instance(), "other": hosts.instance(("192.0.2.51",), vhid=8)}
     n1, _ = lab.booted(1, lambda node: node.configure(instances))

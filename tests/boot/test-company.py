@@ -24,15 +24,10 @@ def pending(process, number):
 @contextlib.contextmanager
 def undisturbed(lab, node, client):
     """What is done inside costs the master nothing: the same process, no change of state, no packet lost."""
-    check(client.ping(), "the client reaches the address")
-    began, process, probe = now(), node.process_id(), client.probe(interval_us=1000)
-    yield
-    report = probe.finish()
-    check(report.lost == 0, f"lost {report.lost} of {report.sent}, for {report.longest_us} us")
-    check(lab.changes(began) == [] and lab.holder() == node.number, "the address stayed")
-    check(node.transitions(since=began) == [], node.transitions(since=began))
+    process = node.process_id()
+    with lab.lossless(node, client):
+        yield
     check(node.process_id() == process and node.active("vipd.service") == "active", "the same process")
-    check(not lab.bow_outs(node, began), "no bow-out")
 
 
 def test_bus_restarted(lab):

@@ -10,7 +10,6 @@ import hosts
 from hosts import KEY, check, now, run, wait
 
 NET_ADMIN_AND_NET_RAW = 0x3000
-STARTED = "39f53479d3a045ac8e11786248231fbf"  # SD_MESSAGE_UNIT_STARTED
 EXPOSURE_CEILING = 1.7
 WEB2, WEB3 = "192.0.2.51", "192.0.2.52"
 
@@ -46,7 +45,7 @@ def test_ready_when_every_valid_instance_runs(lab):
     """systemd hears of readiness after each of them has begun to listen; a broken file beside them is a line in the log."""
     n1, _ = lab.booted(1, several)
     entries = [e for e in n1.journal() if e.get("_SYSTEMD_UNIT") == "vipd.service" or e.get("UNIT") == "vipd.service"]
-    ready = next(k for k, e in enumerate(entries) if e.get("MESSAGE_ID") == STARTED)
+    ready = next(k for k, e in enumerate(entries) if e.get("MESSAGE_ID") == hosts.UNIT_STARTED)
     runs = {e["VIPD_INSTANCE"] for e in entries[:ready] if e.get("VIPD_STATE") == "backup"}
     check(runs == {"web", "web2", "web3"}, f"before READY ran only {runs}")
     check(any(e.get("VIPD_INSTANCE") == "broken" and e["PRIORITY"] == "3" for e in entries), "the broken file is an error")
