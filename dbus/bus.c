@@ -170,6 +170,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
 
+        (void) sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
         systemd1_connected(b->systemd, b->bus);
         return 0;
 }
@@ -247,7 +248,7 @@ static int connect_bus(Bus *b) {
                 /* closing flushes, and flushing waits: an exit with an address to hand over does not */
                 r = sd_bus_set_close_on_exit(b->bus, false);
         if (r >= 0)
-                /* no socket yet: awaited by inotify, not by asking again */
+                /* no socket yet: awaited by inotify */
                 r = sd_bus_set_watch_bind(b->bus, true);
         if (r >= 0)
                 r = sd_bus_set_connected_signal(b->bus, true);
@@ -260,6 +261,8 @@ static int connect_bus(Bus *b) {
                 return r;
         }
         b->polkit = polkit_new(b->bus);
+        /* a socket that was there before anybody listened at it refused us, and nobody tells when that changes */
+        retry_later(b);
         return 0;
 }
 

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -838,6 +839,22 @@ def test_a_bus_that_comes_late_finds_the_election_running():
     start_bus()
     wait(lambda: properties(WEB), "web answers on the late bus", 40)
     equal(state(WEB), "master", "web")
+
+
+def test_a_socket_that_is_there_before_anybody_listens_is_tried_again():
+    stop_vipd()
+    stop_bus()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as early:
+        early.bind(SOCKET)
+        os.chmod(SOCKET, 0o666)
+        begun = len(read("/run/vipd.log"))
+        start_vipd()
+        wait(lambda: "init -> backup" in read("/run/vipd.log")[begun:], "vipd runs, and was refused")
+        early.listen()
+        early.settimeout(10)
+        early.accept()[0].close()
+    start_bus()
+    wait(lambda: properties(WEB), "web answers on the bus", 30)
 
 
 def test_a_bus_that_dies_over_our_name_has_not_refused_it():
