@@ -25,6 +25,7 @@ typedef struct Wish {
         UnitsRole wished, asked, told;
         bool wanted;   /* `wished` is a wish */
         bool certain;  /* systemd knows `told` */
+        bool absent;   /* it was not there to be told; nor perhaps is it ever */
         bool asking;   /* a request is under way */
         bool settling; /* it was accepted, its jobs run */
         bool removed;  /* the instance is gone: forget the wish when it is fulfilled */
@@ -166,8 +167,13 @@ static void on_connected(void *userdata) {
         const Targets *t = userdata;
         g_autoptr(GList) wishes = g_hash_table_get_values(t->wishes);
 
-        for (GList *k = wishes; k; k = k->next)
-                pursue(k->data);
+        for (GList *k = wishes; k; k = k->next) {
+                Wish *w = k->data;
+
+                w->certain = w->certain && !w->absent;
+                w->absent = false;
+                pursue(w);
+        }
 }
 
 /* A wrong or missing polkit rule, a masked target: what hangs on the role is not there. */
@@ -189,9 +195,10 @@ static void on_accepted(void *userdata, const char *name, int error) {
         w->told = w->asked;
         /* who did not answer is asked again, who refused is not: it would refuse again */
         w->certain = error != -ENOTCONN && error != -ETIMEDOUT;
+        w->absent = error == -EHOSTUNREACH;
         w->settling = error >= 0;
         if (w->certain && error < 0 && w->wished == w->asked) {
-                /* a host that shuts down stops all units by itself, and will not be told to */
+                /* a host that shuts down stops all units by itself, and will not be told to; else it is told when it comes */
                 if (error != -EHOSTUNREACH && w->asked != UNITS_ROLE_NONE)
                         refused(w, error);
                 settle(w);

@@ -24,7 +24,7 @@ typedef struct UnitOps {
 
 /* Answers: always from the loop, never from inside a request. */
 typedef struct UnitObserver {
-        void (*connected)(void *userdata);
+        void (*connected)(void *userdata); /* the service manager can be asked, perhaps not for the first time */
         void (*accepted)(void *userdata, const char *name, int error); /* the jobs are queued, or -errno: they are not */
         void (*settled)(void *userdata, const char *name);             /* the target's job, and those of all units that belong to it, are over */
         /* A job of a unit that belongs to the instance's targets has ended; result: as systemd names it ("done", "failed", ...). */

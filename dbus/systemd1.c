@@ -48,7 +48,7 @@ struct Systemd1 {
         GHashTable *watches; /* name -> Watch */
         GQueue line;         /* Watch, borrowed: requests that wait for others to be answered */
         int n_busy;
-        sd_bus_slot *removed;
+        sd_bus_slot *removed, *owner;
         sd_bus_slot *question; /* systemd1_ask_restart() */
         void (*answered)(void *userdata, bool restart);
         void *answered_userdata;
@@ -107,6 +107,7 @@ Systemd1 *systemd1_free(Systemd1 *s) {
         g_hash_table_unref(s->watches);
         g_queue_clear(&s->line);
         sd_bus_slot_unref(s->removed);
+        sd_bus_slot_unref(s->owner);
         sd_bus_slot_unref(s->question);
         g_free(s);
         return NULL;
@@ -154,14 +155,31 @@ static int on_ignored(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-void systemd1_connected(Systemd1 *s, sd_bus *bus) {
-        s->bus = bus;
-        (void) sd_bus_match_signal_async(bus, &s->removed, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed,
-                                         on_ignored, s);
+static void begin_to_talk(Systemd1 *s) {
         /* else systemd tells us of the jobs that we asked for ourselves, and not of those that follow from them */
         (void) call(s, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_ignored, NULL, ANSWER_USEC, "");
         if (s->observer.connected)
                 s->observer.connected(s->observer.userdata);
+}
+
+/* After a restart of the bus, or of itself, systemd comes to the bus when it likes, perhaps after us. */
+static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *name, *before, *after;
+
+        if (sd_bus_message_read(m, "sss", &name, &before, &after) >= 0 && after[0] != '\0')
+                begin_to_talk(userdata);
+        return 0;
+}
+
+void systemd1_connected(Systemd1 *s, sd_bus *bus) {
+        s->bus = bus;
+        (void) sd_bus_match_signal_async(bus, &s->removed, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed,
+                                         on_ignored, s);
+        (void) sd_bus_add_match_async(bus, &s->owner,
+                                      "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                                      "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" SYSTEMD "'",
+                                      on_owner, on_ignored, s);
+        begin_to_talk(s);
 }
 
 static void answer_restart(Systemd1 *s, bool restart) {
@@ -179,6 +197,7 @@ void systemd1_disconnected(Systemd1 *s) {
         s->bus = NULL;
         s->n_busy = 0;
         s->removed = sd_bus_slot_unref(s->removed);
+        s->owner = sd_bus_slot_unref(s->owner);
         for (GList *k = watches; k; k = k->next) {
                 Watch *w = k->data;
                 bool asking = w->n_verbs > 0 || g_queue_remove(&s->line, w);

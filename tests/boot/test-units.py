@@ -551,6 +551,31 @@ def test_bus_restarted_between_changes(lab):
     check(n1.process_id() == process, "the same process")
 
 
+def test_a_bus_that_knows_no_systemd_yet(lab):
+    """systemd comes to a new bus when it likes, perhaps after vipd: the role is told then."""
+    n1, hooks, process = flapping(lab)
+    forbidden = "/etc/dbus-1/system.d/late.conf"
+    n1.write(forbidden, """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><policy context="mandatory"><deny own="org.freedesktop.systemd1"/></policy></busconfig>
+""")
+    n1.systemctl("restart", "dbus.service")
+    wait(lambda: n1.state() == "master", "it answers on the new bus", 20)
+    os.kill(process, signal.SIGUSR2)
+    n1.wait_state("backup")
+    check(n1.active("vipd-master@web.target") == "active", "nobody could tell systemd")
+    os.unlink(f"{n1.root}{forbidden}")
+    n1.systemctl("reload", "dbus.service")
+    n1.systemctl("daemon-reexec")
+    n1.wait_role("backup", *hooks)
+    # and jobs are followed as before
+    gate = Gate(n1, "/gate")
+    n1.hook("sick.service", "Type=oneshot\nExecStart=sh -c 'cat /gate; false'")
+    promote(n1)
+    gate.open()
+    wait(lambda: failures(n1) == [["sick.service", "failed"]], lambda: f"FailedUnits {failures(n1)}")
+
+
 def test_systemd_executed_anew_between_changes(lab):
     n1, hooks, process = flapping(lab)
     for verb in ("daemon-reload", "daemon-reexec"):
