@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vipd is killed, hangs, or cannot be started again: systemd drops the address and starts a new one, which is a backup that takes
+nothing back."""
+
+import os
+import signal
+
+import hosts
+from hosts import VIP, check, hold, message_id, now, wait
+
+# Far longer than anything here may take: what is gone sooner was not dropped by the kernel at the end of its lease.
+LONG_LEASE = {"VIP_Lease": "60s"}
+SOON_USEC = 10_000_000
+
+
+def kill(node, number=signal.SIGKILL):
+    process = node.process_id()
+    os.kill(process, number)
+    return process
+
+
+def lost_usec(lab, since, number=1):
+    """When the host lost the address; awaited."""
+    wait(lambda: number not in lab.observer.holders(VIP), f"n{number} lost the address", 70)
+    return next(t for t, n, present in lab.changes(since) if n == number and not present)
+
+
+def came_back(node, process, since):
+    """Another process, as backup, which knows nothing of what was before."""
+    wait(lambda: node.active("vipd.service") == "active" and node.process_id() != process, "another process", 20)
+    node.wait_state("backup")
+    check(node.transitions(since=since)[:1] == [("init", "backup", "startup")], node.transitions(since=since))
+    check(not node.journal(message_id("RESUMED"), since=since), "nothing resumed")
+
+
+def stays_backup(lab, node, master):
+    node.listened(advskew=50 * (node.number - 1))
+    hold(lambda: lab.holder() == master and node.state() == "backup", f"{node.name} takes nothing back", 1)
+    lab.check_never_together(node.number)
+
+
+def killed(lab, **lease):
+    n1, n2, _ = lab.elected(2, lambda node: node.hook("m.service"), **lease)
+    n1.wait_role("master", ["m.service"])
+    began = now()
+    process = kill(n1)
+    lost = lost_usec(lab, began)
+    check(lost - began < SOON_USEC, f"held for {lost - began} us")
+    came_back(n1, process, began)
+    n1.wait_role("backup", ["m.service"])
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+    stays_backup(lab, n1, master=2)
+
+
+def test_killed(lab):
+    """kill -9: the address is dropped at once, by systemd and not by its lease."""
+    killed(lab, **LONG_LEASE)
+
+
+def test_killed_without_a_lease(lab):
+    killed(lab, VIP_Lease="no")
+
+
+def test_killed_alone(lab):
+    """Nobody else wants the address: the new process is master again, as one that has just started."""
+    n1, _ = lab.booted(1, **LONG_LEASE)
+    n1.wait_state("master")
+    wait(lambda: lab.holder() == 1, "the address")
+    began = now()
+    process = kill(n1)
+    lost_usec(lab, began)
+    came_back(n1, process, began)
+    n1.wait_state("master")
+    wait(lambda: lab.holder() == 1, "the address")
+
+
+def test_killed_again_and_again(lab):
+    """Each time it is started again."""
+    n1, n2, _ = lab.elected(2, **LONG_LEASE)
+    began = now()
+    for _ in range(4):
+        since = now()
+        came_back(n1, kill(n1), since)
+    check(lost_usec(lab, began) - began < SOON_USEC, "dropped")
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+
+
+def test_stopped_by_a_signal(lab):
+    """kill -STOP: the lease drops the address, and systemd's watchdog starts a new process."""
+    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=2s\n"))
+    began = now()
+    process = kill(n1, signal.SIGSTOP)
+    lost_usec(lab, began)
+    wait(lambda: "watchdog" in {e.get("UNIT_RESULT") for e in n1.journal("UNIT=vipd.service", since=began)}, "the watchdog", 20)
+    came_back(n1, process, began)
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+    stays_backup(lab, n1, master=2)
+
+
+def test_alive_to_the_watchdog(lab):
+    """Who works gives signs of life: with as little patience as this it would not live long without them."""
+    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=1s\n"))
+    process = n1.process_id()
+    hold(lambda: n1.process_id() == process and lab.holder() == 1, "it lives", 4)
+
+
+def test_killed_after_a_restart(lab):
+    """What a restart carried over is used once: whoever comes after a crash knows nothing of it."""
+    n1, n2, _ = lab.elected(2, **LONG_LEASE)
+    n1.systemctl("restart", "vipd")
+    n1.wait_state("master")
+    began = now()
+    process = kill(n1)
+    check(lost_usec(lab, began) - began < SOON_USEC, "dropped")
+    came_back(n1, process, began)
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+    stays_backup(lab, n1, master=2)
+
+
+def test_killed_during_a_restart(lab):
+    """In whatever moment it dies, nothing is held by nobody, and no role goes on that should have ended."""
+    n1, n2, _ = lab.elected(2, **LONG_LEASE)
+    for delay_usec in (0, 5_000, 20_000, 50_000, 100_000):
+        began = now()
+        process = n1.process_id()
+        n1.systemctl("restart", "--no-block", "vipd")
+        wait(lambda: now() - began > delay_usec, "the moment", every=0.0005)
+        n1.systemctl("kill", "--signal=KILL", "--kill-who=main", "vipd", fail=False)
+        wait(lambda: n1.active("vipd.service") == "active" and n1.process_id() != process, "another process", 20)
+        wait(lambda: n1.state() is not None, "it answers")
+        held = 1 in lab.observer.holders(VIP)
+        wait(lambda: (n1.state() == "master") == (1 in lab.observer.holders(VIP)), f"{n1.state()}, held: {held}")
+        lab.check_never_together(1)
+
+
+def test_restarted_too_often(lab):
+    """systemd refuses to start it once more: what the last one left to its successor is dropped, and others take over."""
+    n1, n2, _ = lab.elected(2, lambda node: node.hook("m.service"), VIP_Lease="no")
+    n1.wait_role("master", ["m.service"])
+    wait(lambda: n1.systemctl("restart", "vipd", fail=False).returncode != 0, "the last straw", 30)
+    check(n1.show("vipd.service", "Result") == "start-limit-hit", n1.show("vipd.service", "Result"))
+    wait(lambda: lab.holder() == 2, "n2 holds the address alone")
+    n1.wait_role(None, ["m.service"])
+    n1.systemctl("reset-failed", "vipd")
+    began = now()
+    n1.systemctl("start", "vipd")
+    check(n1.transitions(since=began) == [("init", "backup", "startup")], n1.transitions(since=began))
+
+
+def test_a_restart_into_nothing(lab):
+    """The new version does not start: what the old one left to it is dropped, and others take over."""
+    n1, n2, _ = lab.elected(2, lambda node: node.hook("m.service"), **LONG_LEASE)
+    n1.wait_role("master", ["m.service"])
+    n1.drop_in("broken", "[Service]\nExecStart=\nExecStart=false\n")
+    began = now()
+    n1.systemctl("restart", "vipd", fail=False)
+    lost = lost_usec(lab, began)
+    check(lost - began < SOON_USEC, f"held for {lost - began} us")
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+    wait(lambda: n1.active("vipd.service") == "failed", "systemd gives up", 60)
+    n1.wait_role(None, ["m.service"])
+    lab.check_never_together(1)
+    n1.drop_in("broken", None)
+    n1.systemctl("reset-failed", "vipd")
+    began = now()
+    n1.systemctl("start", "vipd")
+    check(n1.transitions(since=began) == [("init", "backup", "startup")], n1.transitions(since=began))
+
+
+if __name__ == "__main__":
+    hosts.main()
