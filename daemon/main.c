@@ -343,6 +343,9 @@ static int clean_up(const Options *o) {
 
         if (g_strcmp0(g_getenv("SERVICE_RESULT"), "success") == 0 && g_strcmp0(g_getenv("EXIT_CODE"), "exited") == 0)
                 return EXIT_SUCCESS;
+        r = privileges_reduce("vipd");
+        if (r < 0)
+                return EXIT_FAILURE;
         r = record_clean_up(runtime_dir(o));
         if (r < 0)
                 log_error_errno(r, "Cannot clean up: %m");
