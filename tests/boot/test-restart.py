@@ -61,6 +61,10 @@ def test_restart_of_a_master(lab):
     restarts(lab, n1, client, lambda: n1.systemctl("restart", "vipd"))
     with open(f"{n1.root}/var/log/hook") as f:
         check(f.read() == "start\n", "the hook ran once")
+    # what was done by hand stays so
+    n1.systemctl("stop", "m.service")
+    restarts(lab, n1, client, lambda: n1.systemctl("restart", "vipd"))
+    check(n1.active("m.service") == "inactive", "a hook that was stopped by hand")
     # what it knows of the units has come through: they follow the next change
     check(n1.call("Demote").returncode == 0, "Demote")
     n1.wait_role("backup", *HOOKS)
@@ -203,6 +207,25 @@ def test_stop(lab):
     n1, *_ = leaves(lab, lambda n1: n1.systemctl("stop", "vipd"))
     check(n1.actives("vipd-master@web.target", "vipd-backup@web.target") == ["inactive"] * 2, "the targets")
     check_stopped(n1)
+
+
+def test_stop_waits_for_the_down_script(lab):
+    """It has some seconds to end, and no signal cuts them short."""
+    def prepare(node):
+        hooked(node)
+        node.gate = Gate(node, "/gate")
+        node.write("/usr/local/bin/down", "#!/bin/sh\n[ -e /etc/now ] || exit 0\ncat /gate\ntouch /var/lib/vipd/done\n", mode=0o755)
+    n1, n2, _ = lab.elected(2, prepare, Takeover_DownScript="/usr/local/bin/down")
+    n1.write("/etc/now", "")
+    n1.systemctl("stop", "--no-block", "vipd")
+    wait(n1.gate.reached, "the script runs")
+    wait(lambda: lab.holder() == 2, "the address is another's already")
+    check(n1.active("vipd.service") == "deactivating", "vipd waits")
+    n1.gate.open()
+    n1.wait_active("vipd.service", state="inactive")
+    check(os.path.exists(f"{n1.root}/var/lib/vipd/done"), "the script came to its end")
+    check(n1.journal(message_id("SCRIPT_FAILED")) == [], "well")
+    n1.wait_role(None, *HOOKS)
 
 
 def test_systemctl_kill(lab):

@@ -417,6 +417,21 @@ def test_units_before_address_timeout(lab):
     check(n1.active("app.service") == "deactivating", "although the hook still stops")
 
 
+def test_units_before_address_timeout_of_a_stop(lab):
+    """A hook that does not stop holds neither the address nor the service up."""
+    n1, n2, _ = units_first(lab, Takeover_UnitTimeout="2s")
+    began = now()
+    n1.systemctl("stop", "vipd")
+    stopped = now() - began
+    check(2_000_000 <= stopped < 20_000_000, f"stopped after {stopped} us")
+    lost = lab.changes(began)[0][0]
+    check(2_000_000 <= lost - began < 8_000_000, f"given up {lost - began} us after the order")
+    check(n1.show("vipd.service", "Result") == "success" and lab.bow_outs(n1, began), "a clean end, with a bow-out")
+    check(n1.active("app.service") == "deactivating", "the hook still stops")
+    n1.stop.open()
+    n1.wait_role(None, ["app.service"])
+
+
 def test_units_before_address_failure_demotes(lab):
     """OnUnitFailure=demote: an address whose units do not come up is never held."""
     n1, n2, _ = lab.booted(2, lambda node: node.hook("h.service", "Type=oneshot\nRemainAfterExit=yes\nExecStart=test -e /etc/well"),
