@@ -210,6 +210,8 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, vo
 
         switch (info->ssi_signo) {
         case SIGHUP:
+                if (d->stopping)
+                        break;
                 log_info("Reloading");
                 service_reloading(d->service);
                 (void) manager_reload(d->manager);

@@ -41,6 +41,7 @@ struct Manager {
         AddressSocket *addresses;
         GPtrArray *slots; /* Slot *, sorted by name */
         GPtrArray *handover; /* borrowed; NULL but at the start */
+        bool stopping;
 };
 
 static uint64_t now(const Manager *m) {
@@ -461,8 +462,12 @@ int manager_start(Manager *m, GPtrArray *handover) {
 }
 
 int manager_reload(Manager *m) {
-        g_autoptr(ConfigSet) set = m->load(m->load_userdata);
+        g_autoptr(ConfigSet) set = NULL;
 
+        /* an instance that starts now would be told by nobody to leave */
+        if (m->stopping)
+                return -ESHUTDOWN;
+        set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         for (guint k = 0; k < m->slots->len; k++)
                 instance_log_reloaded(&((Slot *) g_ptr_array_index(m->slots, k))->log);
@@ -488,6 +493,7 @@ GPtrArray *manager_hand_over(Manager *m) {
 }
 
 void manager_stop(Manager *m, bool wait_for_units) {
+        m->stopping = true;
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
 

@@ -36,7 +36,7 @@ int manager_start(Manager *m, GPtrArray *handover);
  * without units; caller unrefs. The instances must not be touched any more. */
 GPtrArray *manager_hand_over(Manager *m);
 /* Applies the configuration as a diff; logs every diagnostic. 0, or -EINVAL when at least one file had an error (the valid rest is
- * in force all the same). */
+ * in force all the same), or -ESHUTDOWN after manager_stop(). */
 int manager_reload(Manager *m);
 /* Every master: addresses dropped, then bow-out. wait_for_units: where UnitsBeforeAddress= is set, when its units are down. */
 void manager_stop(Manager *m, bool wait_for_units);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
 #include "dbus/bus-private.h"
 #include "dbus/names.h"
 
@@ -55,6 +57,8 @@ static int act_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         int r = manager_reload(b->manager);
 
         bus_flush(b);
+        if (r == -ESHUTDOWN)
+                return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "vipd is on its way out");
         if (r < 0)
                 return sd_bus_error_set(error, SD_BUS_ERROR_FAILED,
                                         "Not every file is in force: vipd --check, or the log, names the mistakes");

@@ -85,6 +85,25 @@ def test_broken_file_does_not_stop_the_others(lab):
     check(a.grep(r"bad\.vip:\d+"), a.text())
 
 
+def test_reload_on_the_way_out_starts_nothing(lab):
+    """Who would be told by nobody to leave."""
+    (n1,) = lab.nodes(1)
+    os.mkfifo(f"{n1.room}/end", 0o644)
+    a = n1.vipd({"web": instance(**FAST, Takeover_DownScript=n1.script("down", f"cat {n1.room}/end"))})
+    a.wait_state("master")
+    at = now()
+    a.signal(signal.SIGTERM)
+    a.wait_state("init")
+    a.write({"new": instance(addresses=("192.0.2.53",), vhid=9, **FAST)})
+    a.reload()
+    a.signal(signal.SIGUSR1)
+    a.wait_line("web: init on eth0", since=at)
+    check(not a.grep("^vipd: .*new"), a.text())
+    with open(f"{n1.room}/end", "w"):
+        check(a.end() == 0, a.text())
+    check(not n1.holds("192.0.2.53"), "nothing is left")
+
+
 def events_of(lab, address, since):
     lab.observer.sync()
     return [present for _, _, present in lab.observer.changes(address, since)]
