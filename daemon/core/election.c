@@ -239,8 +239,8 @@ static void step_unbar(Election *e, ElectionReason reason, ElectionUpdate *u) {
 
 static void step_out(Election *e, ElectionReason reason, uint64_t hold_usec, ElectionUpdate *u) {
         if (e->state != ELECTION_STATE_MASTER) {
-                /* who was master until this very step was asked to stay out all the same */
-                if (u->changed)
+                /* who was master until this very step, or until a moment ago, was asked to stay out all the same */
+                if (u->changed || (reason == ELECTION_REASON_DEMOTED && e->state == ELECTION_STATE_BACKUP))
                         e->eligible_usec = max(e->eligible_usec, add(e->now_usec, hold_usec));
                 return;
         }

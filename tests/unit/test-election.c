@@ -644,7 +644,6 @@ static void test_who_cannot_be_promoted_is_not(void) {
 
 static void test_verbs_for_a_master_do_nothing_to_others(void) {
         const ElectionEvent events[] = {
-                { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = 60 * SEC },
                 { .type = ELECTION_EVENT_ADDRESS_LOST, .u.hold_usec = 60 * SEC },
                 { .type = ELECTION_EVENT_READVERTISE },
         };
@@ -658,6 +657,15 @@ static void test_verbs_for_a_master_do_nothing_to_others(void) {
                 g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
                 g_assert_cmpuint(election_deadline_usec(&e), ==, due);
         }
+}
+
+static void test_a_demotion_that_comes_when_another_is_master_already(void) {
+        Election e = backup(plain, 0);
+        ElectionUpdate u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = 60 * SEC }, SEC);
+
+        g_assert_false(u.changed);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 61 * SEC);
 }
 
 static void test_who_slept_and_is_told_something_does_both(void) {
@@ -811,6 +819,7 @@ int main(int argc, char **argv) {
         ADD(a_master_is_not_moved_by_what_no_longer_bars_it);
         ADD(who_cannot_be_promoted_is_not);
         ADD(verbs_for_a_master_do_nothing_to_others);
+        ADD(a_demotion_that_comes_when_another_is_master_already);
         ADD(who_slept_and_is_told_something_does_both);
         ADD(a_new_configuration_counts_from_now);
         ADD(a_restart_changes_nothing_that_others_see);

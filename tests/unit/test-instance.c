@@ -187,6 +187,15 @@ static void test_a_better_master_does_not_wait_for_units(Fixture *f, gconstpoint
         g_assert_cmpstr(f->states->str, ==, "backup master backup init ");
 }
 
+static void test_a_better_master_ends_no_demotion(Fixture *f, gconstpointer data) {
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        g_assert_cmpint(instance_demote(f->instance, 3600 * SEC, f->now_usec), ==, INSTANCE_VERB_OK);
+        hear_better(f);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpuint(f->deadline_usec, >=, f->now_usec + 3600 * SEC);
+}
+
 static void test_enabled_again_while_the_units_stop(Fixture *f, gconstpointer data) {
         win(f);
         instance_on_units_settled(f->instance, true, f->now_usec);
@@ -398,6 +407,7 @@ int main(int argc, char **argv) {
         UNITS("no-hold-after-a-sleep", test_units_that_start_for_long_hold_nothing_after_a_sleep);
         UNITS("stop-before-the-address-goes", test_the_units_stop_before_the_address_goes);
         UNITS("a-better-master-does-not-wait", test_a_better_master_does_not_wait_for_units);
+        UNITS("a-better-master-ends-no-demotion", test_a_better_master_ends_no_demotion);
         UNITS("enabled-again", test_enabled_again_while_the_units_stop);
         UNITS("a-stop-is-not-forgotten", test_a_stop_is_not_forgotten_for_a_demotion);
         UNITS("who-asks-twice-does-not-wait", test_who_asks_twice_does_not_wait);
