@@ -7,9 +7,10 @@ import contextlib
 import os
 import re
 import signal
+import time
 
 import hosts
-from hosts import VIP, check, hold, now, wait
+from hosts import VIP, check, hold, message_id, now, run, wait
 
 JOURNALD = ["systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket",
             "systemd-journald.service"]
@@ -119,6 +120,82 @@ def test_networkd_reconfigures_the_interface(lab):
     hold(lambda: lab.holder() == 1, "and stays", 2)
     check(n1.transitions(since=began) == [] and n2.transitions(since=began) == [], n1.transitions(since=began))
     wait(client.ping, "the client reaches it")
+
+
+def keeps(node):
+    """The advice of the manual, and the catalog's, which is the same."""
+    found = set()
+    for path in ("man/vipd.8", "units/vipd.catalog"):
+        with open(os.path.join(hosts.HERE, "../..", path)) as f:
+            text = f.read()
+        found.add(re.search(r"KeepConfiguration=\w+", text)[0])
+        check("SourceAddress=" in text, path)
+    setting, = found
+    path = "/etc/systemd/network/10-eth0.network"
+    with open(f"{node.root}{path}") as f:
+        node.write(path, f"{f.read()}{setting}\n")
+
+
+def test_networkd_told_to_keep_addresses(lab):
+    """With the manual's setting, and SourceAddress= for the moment without an address of its own, a master stays one and keeps all."""
+    def prepare(node):
+        node.leave_to_networkd()
+        keeps(node)
+    n1, _ = lab.booted(1, prepare, CARP_SourceAddress="192.0.2.1")
+    n1.wait_state("master")
+    wait(lambda: lab.holder() == 1, "the address")
+    for verb in (["networkctl", "reconfigure", "eth0"], ["networkctl", "reload"], ["systemctl", "restart", "systemd-networkd"]):
+        began = now()
+        n1.run(*verb)
+        if "reconfigure" in verb:
+            wait(lambda: [e.present for e in lab.observer.of("address", began, address=n1.address)][-1:] == [True], "reconfigured")
+        wait(lambda: re.search(r"eth0 .* configured", n1.run("networkctl", "list").stdout), "networkd manages eth0 again")
+        lab.observer.sync()
+        check(not lab.observer.of("address", began, address=VIP, present=False), f"{verb} removed the address for a moment")
+    check(len(n1.transitions()) == 2 and n1.journal(message_id("ADDRESS_RESTORED")) == [], n1.transitions())
+
+
+def test_networkd_that_drops_addresses_is_told_of_once(lab):
+    """Without it, the address is put back each time."""
+    n1, _ = lab.booted(1, lambda node: node.leave_to_networkd(), CARP_SourceAddress="192.0.2.1")
+    n1.wait_state("master")
+    wait(lambda: lab.holder() == 1, "the address")
+    for _ in range(3):
+        began = now()
+        n1.run("networkctl", "reconfigure", "eth0")
+        wait(lambda: [present for _, _, present in lab.observer.changes(VIP, began)] == [False, True], "it is gone, and back")
+        wait(lambda: [e.present for e in lab.observer.of("address", began, address=n1.address)] == [False, True], "reconfigured")
+        wait(lambda: re.search(r"eth0 .* configured", n1.run("networkctl", "list").stdout), "networkd manages eth0 again")
+    check(len(n1.transitions()) == 2, n1.transitions())
+    check(len(n1.journal(message_id("ADDRESS_RESTORED"))) == 1, n1.journal(message_id("ADDRESS_RESTORED")))
+
+
+YEAR_SEC = 365 * 86400
+
+
+def test_the_wall_clock_is_set(lab):
+    """A year ahead, then a year back, as vipd sees it: that is what it says of its changes, and nothing else comes of it."""
+    def prepare(node):
+        run("install", "-m", "0755", hosts.WALL_CLOCK, f"{node.root}/usr/lib/wall-clock.so")
+        node.write("/etc/wall-clock", "0\n")
+        node.drop_in("clock", "[Service]\nEnvironment=LD_PRELOAD=/usr/lib/wall-clock.so WALL_CLOCK=/etc/wall-clock\n")
+    n1, n2, client = lab.elected(2, prepare)
+
+    def clock_of(node):
+        """How far ahead the clock is by which a node dates its changes."""
+        return node.get("StateChangeTimestamp") / 1e6 - time.time()
+    for shift in (YEAR_SEC, -YEAR_SEC):
+        with undisturbed(lab, n1, client):
+            for node in n1, n2:
+                node.write("/etc/wall-clock", f"{shift}\n")
+            hold(lambda: lab.holder() == 1 and n2.state() == "backup", "the election is undisturbed", 3.5)
+        # and roles change as ever
+        check(n1.call("Demote").returncode == 0, "Demote")
+        wait(lambda: lab.holder() == 2, "n2 holds the address", 2)
+        for node in n1, n2:
+            check(abs(clock_of(node) - shift) < 3600, f"the clock of {node.name} is {clock_of(node)} s ahead")
+        check(n2.call("Demote").returncode == 0, "Demote")
+        wait(lambda: lab.holder() == 1, "n1 holds the address")
 
 
 if __name__ == "__main__":

@@ -117,6 +117,80 @@ def test_reload_leaves_the_unchanged_alone(lab):
     check(lab.holder() == 1 and lab.changes(began) == [], "the address stayed")
 
 
+def test_the_status_line_is_true(lab):
+    """Through changes of state, of the link and of the configuration."""
+    files = {"web": hosts.instance(Takeover_DemoteHold="1min"), "web2": hosts.instance((WEB2,), vhid=8)}
+    n1, _ = lab.booted(1, lambda node: node.configure(files))
+
+    def says(text):
+        wait(lambda: n1.show("vipd.service", "StatusText") == text, lambda: f"{n1.show('vipd.service', 'StatusText')}, not {text}")
+    says("2 instances: 2 backup")
+    says("2 instances: 2 master")
+    check(n1.call("Demote").returncode == 0, "Demote")
+    says("2 instances: 1 master, 1 backup")
+    n1.carrier(False)
+    says("2 instances: 2 init")
+    os.unlink(f"{n1.root}/etc/vipd/web2.vip")
+    n1.systemctl("reload", "vipd")
+    says("1 instance: 1 init")
+    n1.systemctl("restart", "vipd")
+    says("1 instance: 1 init")
+
+
+def test_a_reload_is_told_and_awaited(lab):
+    """systemd hears RELOADING=1, then READY=1, and systemctl returns when the new configuration is in force."""
+    n1, _ = lab.booted(1)
+    n1.wait_state("master")
+    n1.systemctl("log-level", "debug")
+    began = now()
+    n1.systemctl("reload", "vipd")
+    wait(lambda: n1.active("vipd.service") == "active", "reloaded")
+    said = [e["MESSAGE"] for e in n1.journal("_PID=1", since=began) if "vipd.service: " in e["MESSAGE"]]
+    reloading = next(k for k, line in enumerate(said) if "RELOADING=1" in line)
+    ready = next(k for k, line in enumerate(said) if "READY=1" in line)
+    check(reloading < ready, said)
+    n1.systemctl("log-level", "info")
+    for advskew in range(1, 21):
+        n1.configure(advskew=advskew)
+        n1.systemctl("reload", "vipd")
+        check(n1.get("AdvSkew") == advskew, f"AdvSkew={n1.get('AdvSkew')} after the reload to {advskew}")
+
+
+def test_a_passphrase_as_a_credential(lab):
+    """The drop-in of the manual, as it stands there; the host is understood by one that reads a file."""
+    with open(os.path.join(hosts.HERE, "../../man/vipd.8")) as f:
+        drop_in = re.search(r"^\.EX\n# systemctl edit vipd.service\n(\[Service\]\n.*?)^\.EE", f.read(), re.S | re.M)[1]
+
+    def prepare(node):
+        if node.number == 2:
+            text = hosts.instance(advskew=50)
+            node.configure({"web": "".join(line for line in text.splitlines(True) if "PassphraseFile" not in line)})
+            os.unlink(f"{node.root}/etc/vipd/key")
+            node.write("/etc/credstore/vipd.web", KEY, mode=0o600)
+            node.drop_in("credential", drop_in)
+    n1, n2, _ = lab.elected(2, prepare)
+    check(n2.get("Master") == n1.address, f"n2 hears {n2.get('Master')}")
+    n1.systemctl("stop", "vipd")
+    n2.wait_state("master")
+    n2.systemctl("reload-or-restart", "vipd")
+    wait(lambda: n2.state() == "master", "and it is still there after a reload")
+
+
+def test_start_delay(lab):
+    """Longer than the dead interval, for a switch that forwards late; at the start, and when the link comes back."""
+    n1, _ = lab.booted(1, VIP_StartDelay="5s")
+    n1.wait_state("backup")
+    for began in (n1.get("StateChangeTimestampMonotonic"), None):
+        if began is None:
+            n1.carrier(False)
+            n1.wait_state("init")
+            began = now()
+            n1.carrier(True)
+        n1.wait_state("master")
+        listened = n1.get("StateChangeTimestampMonotonic") - began
+        check(5_000_000 <= listened < 15_000_000, f"listened for {listened} us")
+
+
 def test_a_broken_file_keeps_the_running_instance(lab):
     n1, _ = lab.booted(1)
     n1.wait_state("master")
