@@ -49,13 +49,13 @@ static const struct {
 static void set_peers(GKeyFile *file, const HandoverEntry *e) {
         g_autoptr(GPtrArray) peers = g_ptr_array_new_with_free_func(g_free);
 
-        for (size_t k = 0; k < e->memory.n_peers; k++) {
-                const InstancePeer *p = &e->memory.peers[k];
+        for (size_t k = 0; k < e->memory.peers.n; k++) {
+                const Peer *p = &e->memory.peers.list[k];
                 char source[IP_ADDRESS_TEXT_BYTES];
 
                 g_ptr_array_add(peers,
                                 g_strdup_printf("%s %s %u %u %" G_GUINT64_FORMAT, ip_address_format(&p->source, source),
-                                                instance_peer_role_to_string(p->role), p->advbase, p->advskew, p->heard_usec));
+                                                peer_role_to_string(p->role), p->advbase, p->advskew, p->heard_usec));
         }
         g_key_file_set_string_list(file, e->name, "Peers", (const char *const *) peers->pdata, peers->len);
 }
@@ -122,21 +122,20 @@ static void get_address(const char *text, IpAddress *ret) {
 static void get_peers(GKeyFile *file, HandoverEntry *e) {
         g_auto(GStrv) peers = g_key_file_get_string_list(file, e->name, "Peers", NULL, NULL);
 
-        for (size_t k = 0; peers && peers[k] && e->memory.n_peers < INSTANCE_N_PEERS; k++) {
+        for (size_t k = 0; peers && peers[k] && e->memory.peers.n < PEERS_MAX; k++) {
                 g_auto(GStrv) words = g_strsplit(peers[k], " ", 0);
-                InstancePeer *p = &e->memory.peers[e->memory.n_peers];
+                Peer *p = &e->memory.peers.list[e->memory.peers.n];
 
                 if (g_strv_length(words) != 5)
                         continue;
                 get_address(words[0], &p->source);
                 if (p->source.family == AF_UNSPEC)
                         continue;
-                p->role = g_str_equal(words[1], instance_peer_role_to_string(INSTANCE_PEER_MASTER)) ? INSTANCE_PEER_MASTER
-                                                                                                   : INSTANCE_PEER_BACKUP;
+                p->role = g_str_equal(words[1], peer_role_to_string(PEER_ROLE_MASTER)) ? PEER_ROLE_MASTER : PEER_ROLE_BACKUP;
                 p->advbase = (uint8_t) g_ascii_strtoull(words[2], NULL, 10);
                 p->advskew = (uint8_t) g_ascii_strtoull(words[3], NULL, 10);
                 p->heard_usec = g_ascii_strtoull(words[4], NULL, 10);
-                e->memory.n_peers++;
+                e->memory.peers.n++;
         }
 }
 

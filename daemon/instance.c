@@ -36,8 +36,7 @@ struct Instance {
 
         IpAddress ipv4, ipv6; /* our sources */
         IpAddress master;
-        InstancePeer peers[INSTANCE_N_PEERS];
-        size_t n_peers;
+        Peers peers;
         char *problem;
 
         bool units_pending;     /* master, but the units must be up before the addresses are held */
@@ -365,11 +364,10 @@ void instance_remember(const Instance *i, InstanceMemory *ret) {
         *ret = (InstanceMemory) {
                 .holds = holds(i),
                 .master = i->master,
-                .n_peers = i->n_peers,
+                .peers = i->peers,
                 .changed_usec = i->changed_usec,
                 .changed_realtime_usec = i->changed_realtime_usec,
         };
-        memcpy(ret->peers, i->peers, sizeof(i->peers));
         election_remember(&i->election, &ret->election);
 }
 
@@ -378,8 +376,7 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
         i->units_pending = memory->election.state == ELECTION_STATE_MASTER && !memory->holds &&
                            i->config->takeover.units_before_address;
         i->master = memory->master;
-        memcpy(i->peers, memory->peers, sizeof(i->peers));
-        i->n_peers = memory->n_peers;
+        i->peers = memory->peers;
         i->changed_usec = memory->changed_usec;
         i->changed_realtime_usec = memory->changed_realtime_usec;
         if (holds(i))
@@ -428,55 +425,11 @@ void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4
                 notify(i, INSTANCE_CHANGE_STATE, NULL);
 }
 
-static InstancePeer *find_peer(Instance *i, const IpAddress *source, unsigned *changes) {
-        InstancePeer *oldest = &i->peers[0];
-
-        for (size_t k = 0; k < i->n_peers; k++) {
-                if (ip_address_equal(&i->peers[k].source, source))
-                        return &i->peers[k];
-                if (i->peers[k].heard_usec < oldest->heard_usec)
-                        oldest = &i->peers[k];
-        }
-        if (i->n_peers < INSTANCE_N_PEERS)
-                oldest = &i->peers[i->n_peers++];
-        *oldest = (InstancePeer) { .source = *source, .role = INSTANCE_PEER_BACKUP };
-        *changes |= INSTANCE_CHANGE_PEERS;
-        return oldest;
-}
-
-static void set_role(InstancePeer *p, InstancePeerRole role, unsigned *changes) {
-        if (p->role != role)
-                *changes |= INSTANCE_CHANGE_PEERS;
-        p->role = role;
-}
-
-static unsigned note_peer(Instance *i, const IpAddress *source, const CarpAdvert *a, bool reigns, uint64_t now_usec) {
-        unsigned changes = 0;
-        InstancePeer *p = find_peer(i, source, &changes);
-
-        if (p->advbase != a->advbase || p->advskew != a->advskew)
-                changes |= INSTANCE_CHANGE_PEERS;
-        p->advbase = a->advbase;
-        p->advskew = a->advskew;
-        p->heard_usec = now_usec;
-        for (size_t k = 0; k < i->n_peers; k++)
-                if (reigns && &i->peers[k] != p && i->peers[k].source.family == source->family)
-                        set_role(&i->peers[k], INSTANCE_PEER_BACKUP, &changes);
-        set_role(p, reigns ? INSTANCE_PEER_MASTER : INSTANCE_PEER_BACKUP, &changes);
-        return changes;
-}
-
 /* Was the master we know heard by IPv4 within its last two adverts? */
 static bool hears_master_by_ipv4(const Instance *i, uint64_t now_usec) {
-        if (i->master.family != AF_INET)
-                return false;
-        for (size_t k = 0; k < i->n_peers; k++) {
-                const InstancePeer *p = &i->peers[k];
+        const Peer *p = i->master.family == AF_INET ? peers_find(&i->peers, &i->master) : NULL;
 
-                if (ip_address_equal(&p->source, &i->master))
-                        return now_usec - p->heard_usec < 2 * skew_interval_usec(p->advbase, p->advskew);
-        }
-        return false;
+        return p && now_usec - p->heard_usec < 2 * skew_interval_usec(p->advbase, p->advskew);
 }
 
 /**
@@ -524,7 +477,8 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
                 master = source;
         step(i, &event, master, now_usec);
         reigns = !leaving && i->election.state != ELECTION_STATE_MASTER;
-        notify(i, note_peer(i, source, advert, reigns, now_usec), NULL);
+        if (peers_note(&i->peers, source, advert->advbase, advert->advskew, reigns, now_usec))
+                notify(i, INSTANCE_CHANGE_PEERS, NULL);
         return CARP_VERDICT_OK;
 }
 
@@ -767,16 +721,6 @@ void instance_set_problem(Instance *i, const char *problem) {
         notify(i, INSTANCE_CHANGE_PROBLEM, NULL);
 }
 
-const char *instance_peer_role_to_string(InstancePeerRole role) {
-        switch (role) {
-        case INSTANCE_PEER_MASTER:
-                return "master";
-        case INSTANCE_PEER_BACKUP:
-                return "backup";
-        }
-        return "";
-}
-
 const InstanceConfig *instance_config(const Instance *i) {
         return i->config;
 }
@@ -807,9 +751,8 @@ const IpAddress *instance_master(const Instance *i) {
         return &i->master;
 }
 
-size_t instance_peers(const Instance *i, const InstancePeer **ret) {
-        *ret = i->peers;
-        return i->n_peers;
+const Peers *instance_peers(const Instance *i) {
+        return &i->peers;
 }
 
 const GPtrArray *instance_unit_failures(const Instance *i) {

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "core/election.h"
 #include "core/replay.h"
+#include "peers.h"
 #include "proto/carp.h"
 #include "proto/ip-address.h"
 
@@ -58,20 +59,6 @@ typedef struct InstanceObserver {
         void *userdata;
 } InstanceObserver;
 
-typedef enum InstancePeerRole {
-        INSTANCE_PEER_MASTER,
-        INSTANCE_PEER_BACKUP, /* advertised once, and has since been outdone or bowed out */
-} InstancePeerRole;
-const char *instance_peer_role_to_string(InstancePeerRole role);
-
-typedef struct InstancePeer {
-        IpAddress source;
-        InstancePeerRole role;
-        uint8_t advbase, advskew;
-        uint64_t heard_usec; /* CLOCK_BOOTTIME */
-} InstancePeer;
-#define INSTANCE_N_PEERS 16
-
 /* A unit that hangs on the instance's role and did not do its job. */
 typedef struct InstanceUnitFailure {
         char *unit;
@@ -83,8 +70,7 @@ typedef struct InstanceMemory {
         ElectionMemory election;
         bool holds; /* a master that has its addresses */
         IpAddress master;
-        InstancePeer peers[INSTANCE_N_PEERS];
-        size_t n_peers;
+        Peers peers;
         uint64_t changed_usec, changed_realtime_usec;
 } InstanceMemory;
 
@@ -153,7 +139,7 @@ bool instance_enabled(const Instance *i);
 uint32_t instance_demotion(const Instance *i);
 const char *instance_problem(const Instance *i); /* "" if none */
 const IpAddress *instance_master(const Instance *i); /* family AF_UNSPEC: unknown */
-size_t instance_peers(const Instance *i, const InstancePeer **ret);
+const Peers *instance_peers(const Instance *i);
 const GPtrArray *instance_unit_failures(const Instance *i); /* InstanceUnitFailure * */
 uint64_t instance_state_change_usec(const Instance *i);          /* CLOCK_BOOTTIME */
 uint64_t instance_state_change_realtime_usec(const Instance *i);

@@ -94,15 +94,15 @@ static int append_master(const Instance *i, sd_bus_message *m) {
 }
 
 static int append_peers(const Instance *i, sd_bus_message *m) {
-        const InstancePeer *peers;
-        size_t n = instance_peers(i, &peers);
+        const Peers *peers = instance_peers(i);
         int r = sd_bus_message_open_container(m, 'a', "(ssyt)");
 
-        for (size_t k = 0; r >= 0 && k < n; k++) {
+        for (size_t k = 0; r >= 0 && k < peers->n; k++) {
                 char text[IP_ADDRESS_TEXT_BYTES];
 
-                r = sd_bus_message_append(m, "(ssyt)", ip_address_format(&peers[k].source, text),
-                                          instance_peer_role_to_string(peers[k].role), peers[k].advskew, peers[k].heard_usec);
+                r = sd_bus_message_append(m, "(ssyt)", ip_address_format(&peers->list[k].source, text),
+                                          peer_role_to_string(peers->list[k].role), peers->list[k].advskew,
+                                          peers->list[k].heard_usec);
         }
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

@@ -17,7 +17,7 @@ static void require_limits(const HandoverEntry *e) {
         require(*e->interface != '\0' && e->vhid > 0);
         require(e->memory.election.state < N_ELECTION_STATES && e->memory.election.reason < N_ELECTION_REASONS &&
                 e->memory.election.down_reason < N_ELECTION_REASONS);
-        require(e->memory.n_peers <= INSTANCE_N_PEERS);
+        require(e->memory.peers.n <= PEERS_MAX);
         require(e->units <= UNITS_ROLE_MASTER);
 }
 
@@ -25,7 +25,7 @@ static void require_same(const HandoverEntry *a, const HandoverEntry *b) {
         require(g_str_equal(a->name, b->name) && g_str_equal(a->interface, b->interface) && a->vhid == b->vhid);
         require(memcmp(&a->memory.election, &b->memory.election, sizeof(a->memory.election)) == 0);
         require(a->memory.holds == b->memory.holds && a->memory.changed_usec == b->memory.changed_usec);
-        require(a->memory.n_peers == b->memory.n_peers);
+        require(a->memory.peers.n == b->memory.peers.n);
         require(a->units_certain == b->units_certain && a->units == b->units);
 }
 

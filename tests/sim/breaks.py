@@ -76,7 +76,7 @@ BREAKS = [
 ]
 
 SOURCES = [
-    'daemon/core/election.c', 'daemon/core/replay.c', 'daemon/core/skew.c', 'daemon/instance.c', 'daemon/config.c',
+    'daemon/core/election.c', 'daemon/core/replay.c', 'daemon/core/skew.c', 'daemon/instance.c', 'daemon/peers.c', 'daemon/config.c',
     'daemon/proto/carp.c', 'daemon/proto/carp-hmac.c', 'daemon/proto/ip-address.c',
     'tests/sim/check.c', 'tests/sim/host.c', 'tests/sim/main.c', 'tests/sim/network.c', 'tests/sim/peers.c',
     'tests/sim/schedule.c', 'tests/sim/sim.c',

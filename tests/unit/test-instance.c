@@ -359,17 +359,18 @@ static void test_a_restart_while_the_units_start(Fixture *f, gconstpointer data)
 }
 
 static void test_peers_and_master_outlive_a_restart(Fixture *f, gconstpointer data) {
-        const InstancePeer *peers;
+        const Peers *peers;
         char text[IP_ADDRESS_TEXT_BYTES];
 
         hear_better(f);
         restart(f, false, SEC / 2);
         g_assert_cmpstr(ip_address_format(instance_master(f->instance), text), ==, "192.0.2.9");
-        g_assert_cmpuint(instance_peers(f->instance, &peers), ==, 1);
-        g_assert_cmpstr(ip_address_format(&peers[0].source, text), ==, "192.0.2.9");
-        g_assert_cmpint(peers[0].role, ==, INSTANCE_PEER_MASTER);
-        g_assert_cmpuint(peers[0].advskew, ==, 1);
-        g_assert_cmpuint(peers[0].heard_usec, ==, 1000 * SEC);
+        peers = instance_peers(f->instance);
+        g_assert_cmpuint(peers->n, ==, 1);
+        g_assert_cmpstr(ip_address_format(&peers->list[0].source, text), ==, "192.0.2.9");
+        g_assert_cmpint(peers->list[0].role, ==, PEER_ROLE_MASTER);
+        g_assert_cmpuint(peers->list[0].advskew, ==, 1);
+        g_assert_cmpuint(peers->list[0].heard_usec, ==, 1000 * SEC);
 }
 
 static void test_what_is_not_understood_is_nothing(void) {
