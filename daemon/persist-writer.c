@@ -100,7 +100,8 @@ PersistWriter *persist_writer_free(PersistWriter *w) {
         sd_event_source_disable_unref(w->child);
         sd_event_source_disable_unref(w->overdue);
         sd_event_source_disable_unref(w->drain_timeout);
-        g_clear_pointer(&w->writing_waiters, g_array_unref);
+        if (w->writing_waiters)
+                g_array_unref(w->writing_waiters);
         g_queue_clear(&w->queue);
         g_hash_table_unref(w->files);
         g_free(w->directory);

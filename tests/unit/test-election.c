@@ -411,6 +411,17 @@ static void test_a_demotion_on_the_way_to_master_keeps_the_call(void) {
         g_assert_cmpuint(election_deadline_usec(&e), ==, 5 * SEC + 800);
 }
 
+static void test_a_demotion_of_who_takes_no_part_holds_nobody_back(void) {
+        Election e = backup(plain, 0);
+        ElectionUpdate u;
+
+        bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_LINK_DOWN, SEC);
+        u = step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTE, .u.hold_usec = 1000 * SEC }, 2 * SEC);
+        g_assert_false(u.changed);
+        bar(&e, ELECTION_EVENT_UNBAR, ELECTION_REASON_LINK_DOWN, 3 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), <, 10 * SEC);
+}
+
 static void test_health_regained_must_last_before_it_preempts(void) {
         ElectionConfig patient = plain;
         Election e;
@@ -801,6 +812,7 @@ int main(int argc, char **argv) {
         ADD(demotion_is_told_at_once);
         ADD(address_lost_and_shutdown_bow_out);
         ADD(a_demotion_on_the_way_to_master_keeps_the_call);
+        ADD(a_demotion_of_who_takes_no_part_holds_nobody_back);
         ADD(health_regained_must_last_before_it_preempts);
         ADD(the_same_demotion_is_told_once);
         ADD(a_fastest_host_does_not_look_promoted);

@@ -157,6 +157,38 @@ static void test_a_lenient_host_refuses_its_echo_alone(void) {
         g_assert_cmphex(replay_next(&r, header), !=, ours + 1);
 }
 
+static void test_what_does_not_fit_is_not_brought_over(void) {
+        ReplayState state = { .n_peers = REPLAY_N_PEERS };
+        Replay r;
+
+        for (unsigned k = 0; k < REPLAY_N_PEERS; k++)
+                state.peers[k] = (ReplayPeer) { .source = host((uint8_t) k), .highest = 100 };
+        replay_init(&r, true, 7);
+        g_assert_cmpint(hear(&r, 200, 10), ==, REPLAY_VERDICT_OK);
+        replay_import(&r, &state);
+        g_assert_cmpint(hear(&r, 200, 10), ==, REPLAY_VERDICT_REPLAY); /* who was heard in this life keeps the place */
+        g_assert_cmpint(hear(&r, REPLAY_N_PEERS - 2, 100), ==, REPLAY_VERDICT_REPLAY);
+        g_assert_cmpint(hear(&r, REPLAY_N_PEERS - 1, 100), ==, REPLAY_VERDICT_OK);
+}
+
+static void test_an_address_of_another_family_is_another_host(void) {
+        ElectionAddress ipv6 = { .n_bytes = 16, .bytes = { 192, 0, 2, 1 } };
+        Replay r;
+
+        replay_init(&r, true, 7);
+        g_assert_cmpint(hear(&r, 1, 10), ==, REPLAY_VERDICT_OK);
+        g_assert_cmpint(replay_accept(&r, &ipv6, false, counter(10), header, 1), ==, REPLAY_VERDICT_OK);
+}
+
+static void test_our_address_with_a_number_that_is_yet_to_come_is_another_host(void) {
+        ElectionAddress self = host(9);
+        Replay r;
+
+        replay_init(&r, true, 7);
+        (void) replay_next(&r, header);
+        g_assert_cmpint(replay_accept(&r, &self, true, counter(5), header, 1), ==, REPLAY_VERDICT_OK);
+}
+
 static void test_an_echo_is_known_among_the_last_64(void) {
         ElectionAddress self = host(9);
         uint64_t first;
@@ -208,6 +240,9 @@ int main(int argc, char **argv) {
         ADD(a_group_larger_than_the_table_forgets_who_was_silent_longest);
         ADD(the_end_of_the_numbers_is_not_a_new_beginning);
         ADD(a_lenient_host_refuses_its_echo_alone);
+        ADD(what_does_not_fit_is_not_brought_over);
+        ADD(an_address_of_another_family_is_another_host);
+        ADD(our_address_with_a_number_that_is_yet_to_come_is_another_host);
         ADD(an_echo_is_known_among_the_last_64);
         ADD(lenient_counters_rise_by_unforeseen_steps);
         return g_test_run();
