@@ -125,28 +125,38 @@ static void finish_if_settled(Watch *w) {
                 o->settled(o->userdata, w->name);
 }
 
+/* Those to whom a unit belongs: several addresses may share one server. Names, as what is told of one may end the watch of another. */
+static GPtrArray *owners_of(const Systemd1 *s, const char *unit) {
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, s->watches);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+                if (g_hash_table_contains(((Watch *) value)->units, unit))
+                        g_ptr_array_add(names, g_strdup(((Watch *) value)->name));
+        return names;
+}
+
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Systemd1 *s = userdata;
         const char *path, *unit, *result;
-        GHashTableIter iter;
-        void *value;
+        g_autoptr(GPtrArray) owners = NULL;
         uint32_t id;
 
         if (sd_bus_message_read(m, "uoss", &id, &path, &unit, &result) < 0)
                 return 0;
-        g_hash_table_iter_init(&iter, s->watches);
-        while (g_hash_table_iter_next(&iter, NULL, &value)) {
-                Watch *w = value;
+        owners = owners_of(s, unit);
+        for (guint k = 0; k < owners->len; k++) {
+                const char *name = g_ptr_array_index(owners, k);
+                Watch *w = g_hash_table_lookup(s->watches, name);
+                bool awaited = w && g_hash_table_remove(w->jobs, GUINT_TO_POINTER(id));
 
-                if (g_hash_table_contains(w->units, unit)) {
-                        bool awaited = g_hash_table_remove(w->jobs, GUINT_TO_POINTER(id));
-
-                        s->observer.job(s->observer.userdata, w->name, unit, result);
-                        if (awaited)
-                                finish_if_settled(w);
-                        /* a unit belongs to one instance; and the observer may have made the iterator stale */
-                        break;
-                }
+                if (w)
+                        s->observer.job(s->observer.userdata, name, unit, result);
+                w = g_hash_table_lookup(s->watches, name);
+                if (w && awaited)
+                        finish_if_settled(w);
         }
         return 0;
 }

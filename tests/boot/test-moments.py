@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Two things at once: roles that share a unit, a restart while the bus starts anew."""
+
+import hosts
+from hosts import VIP, check, now, wait
+
+WEB2 = "192.0.2.51"
+# nobody waits for it where all is well
+NEVER = "60s"
+
+
+def test_roles_that_share_a_unit(lab):
+    """A server behind two addresses is started once, and both roles hear of it."""
+    def prepare(node):
+        node.write("/etc/systemd/system/server.service", """[Unit]
+PartOf=vipd-master@web.target vipd-master@web2.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=sleep 1
+[Install]
+WantedBy=vipd-master@web.target vipd-master@web2.target
+""")
+        node.enable("server.service")
+        more = {"Takeover_UnitsBeforeAddress": "yes", "Takeover_UnitTimeout": NEVER}
+        node.configure({"web": hosts.instance(**more), "web2": hosts.instance((WEB2,), vhid=8, **more)})
+    n1, _ = lab.booted(1, prepare)
+    wait(lambda: n1.active("server.service") == "active", "the server runs", 15)
+    wait(lambda: n1.holds(VIP) and n1.holds(WEB2), "both addresses are held", 15)
+    check(n1.get("FailedUnits") == n1.get("FailedUnits", "web2") == [], "nothing is thought to hang")
+
+
+if __name__ == "__main__":
+    hosts.main()
