@@ -281,7 +281,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         b->address = g_strdup(g_str_equal(address, "system") ? g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket"
                                                              : address);
         b->retry_usec = RETRY_USEC;
-        b->systemd = systemd1_new();
+        b->systemd = systemd1_new(event);
         b->lost_limit = b->refused_limit = (RateLimit) { .interval_usec = 60 * USEC_PER_SEC, .burst = 5 };
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);

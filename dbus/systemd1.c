@@ -5,6 +5,9 @@
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "util/event-priority.h"
 
 /* Speaks org.freedesktop.systemd1 for targets.c. A request is one burst of messages: which units belong to the targets, then start or stop; what
  * comes back is in the same order. Then the jobs of the target and of its units are followed to their end by JobRemoved. Everything is
@@ -18,7 +21,7 @@
 #define SYSTEMD_JOB SYSTEMD ".Job"
 /* systemd asks polkit before it answers us, and a polkitd that hangs would hold it for 25 s */
 #define ANSWER_USEC UINT64_C(5000000)
-/* why we are stopped is worth this long a wait, at each of three questions */
+/* why we are stopped is worth this long a wait, a bus or a systemd that comes back meanwhile included */
 #define REASON_USEC UINT64_C(1000000)
 
 /* What makes a unit belong to a target: it is pulled in by it, or stops with it. */
@@ -43,6 +46,7 @@ typedef struct Watch {
 } Watch;
 
 struct Systemd1 {
+        sd_event *event;
         sd_bus *bus; /* NULL: not connected */
         UnitObserver observer;
         GHashTable *watches; /* name -> Watch */
@@ -50,6 +54,7 @@ struct Systemd1 {
         int n_busy;
         sd_bus_slot *removed, *owner;
         sd_bus_slot *question; /* systemd1_ask_restart() */
+        sd_event_source *patience;
         void (*answered)(void *userdata, bool restart);
         void *answered_userdata;
 };
@@ -94,9 +99,10 @@ static void watch_free(void *data) {
         g_free(w);
 }
 
-Systemd1 *systemd1_new(void) {
+Systemd1 *systemd1_new(sd_event *event) {
         Systemd1 *s = g_new0(Systemd1, 1);
 
+        s->event = sd_event_ref(event);
         s->watches = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, watch_free);
         return s;
 }
@@ -109,6 +115,8 @@ Systemd1 *systemd1_free(Systemd1 *s) {
         sd_bus_slot_unref(s->removed);
         sd_bus_slot_unref(s->owner);
         sd_bus_slot_unref(s->question);
+        sd_event_source_disable_unref(s->patience);
+        sd_event_unref(s->event);
         g_free(s);
         return NULL;
 }
@@ -165,11 +173,15 @@ static int on_ignored(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+static int ask_own_unit(Systemd1 *s);
+
 static void begin_to_talk(Systemd1 *s) {
         /* else systemd tells us of the jobs that we asked for ourselves, and not of those that follow from them */
         (void) call(s, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_ignored, NULL, ANSWER_USEC, "");
         if (s->observer.connected)
                 s->observer.connected(s->observer.userdata);
+        if (s->answered)
+                (void) ask_own_unit(s);
 }
 
 /* After a restart of the bus, or of itself, systemd comes to the bus when it likes, perhaps after us. */
@@ -196,6 +208,7 @@ static void answer_restart(Systemd1 *s, bool restart) {
         void (*answered)(void *userdata, bool restart) = s->answered;
 
         s->question = sd_bus_slot_unref(s->question);
+        s->patience = sd_event_source_disable_unref(s->patience);
         s->answered = NULL;
         if (answered)
                 answered(s->answered_userdata, restart);
@@ -219,7 +232,8 @@ void systemd1_disconnected(Systemd1 *s) {
                 if (asking)
                         s->observer.accepted(s->observer.userdata, w->name, -ENOTCONN);
         }
-        answer_restart(s, false);
+        /* asked again when it is back */
+        s->question = sd_bus_slot_unref(s->question);
 }
 
 static int begin(Watch *w);
@@ -431,11 +445,22 @@ const UnitOps systemd1_unit_ops = {
         .forget = forget,
 };
 
+/* No answer to a question about ourselves. From a bus that died, or on which systemd is not yet: it is asked again when it comes. */
+static void give_up_question(Systemd1 *s, sd_bus_message *m) {
+        bool absent = error_of(m) == -EHOSTUNREACH || sd_bus_is_open(sd_bus_message_get_bus(m)) <= 0;
+
+        if (!absent)
+                answer_restart(s, false);
+}
+
 static int on_job_type(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *type = "";
 
-        if (!sd_bus_message_is_method_error(m, NULL))
-                (void) sd_bus_message_read(m, "v", "s", &type);
+        if (sd_bus_message_is_method_error(m, NULL)) {
+                give_up_question(userdata, m);
+                return 0;
+        }
+        (void) sd_bus_message_read(m, "v", "s", &type);
         answer_restart(userdata, g_str_equal(type, "restart"));
         return 0;
 }
@@ -451,8 +476,10 @@ static int on_own_job(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         uint32_t id = 0;
 
         /* no job: somebody killed us */
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "(uo)", &id, &path) < 0 || id == 0 ||
-            ask_property(userdata, path, SYSTEMD_JOB, "JobType", on_job_type) < 0)
+        if (sd_bus_message_is_method_error(m, NULL))
+                give_up_question(userdata, m);
+        else if (sd_bus_message_read(m, "v", "(uo)", &id, &path) < 0 || id == 0 ||
+                 ask_property(userdata, path, SYSTEMD_JOB, "JobType", on_job_type) < 0)
                 answer_restart(userdata, false);
         return 0;
 }
@@ -460,23 +487,34 @@ static int on_own_job(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 static int on_own_unit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *path;
 
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "o", &path) < 0 ||
-            ask_property(userdata, path, SYSTEMD_UNIT, "Job", on_own_job) < 0)
+        if (sd_bus_message_is_method_error(m, NULL))
+                give_up_question(userdata, m);
+        else if (sd_bus_message_read(m, "o", &path) < 0 || ask_property(userdata, path, SYSTEMD_UNIT, "Job", on_own_job) < 0)
                 answer_restart(userdata, false);
+        return 0;
+}
+
+static int ask_own_unit(Systemd1 *s) {
+        s->question = sd_bus_slot_unref(s->question);
+        /* 0: the caller's unit */
+        return call(s, &s->question, SYSTEMD_PATH, SYSTEMD_MANAGER, "GetUnitByPID", on_own_unit, s, REASON_USEC, "u", 0);
+}
+
+static int on_impatience(sd_event_source *source, uint64_t usec, void *userdata) {
+        answer_restart(userdata, false);
         return 0;
 }
 
 int systemd1_ask_restart(Systemd1 *s, void (*done)(void *userdata, bool restart), void *userdata) {
         int r;
 
-        if (!s->bus)
-                return -ENOTCONN;
         if (s->answered)
                 return 0;
-        /* 0: the caller's unit */
-        r = call(s, &s->question, SYSTEMD_PATH, SYSTEMD_MANAGER, "GetUnitByPID", on_own_unit, s, REASON_USEC, "u", 0);
+        r = sd_event_add_time_relative(s->event, &s->patience, CLOCK_BOOTTIME, REASON_USEC, EVENT_ACCURACY_USEC, on_impatience, s);
         if (r < 0)
                 return r;
+        if (s->bus)
+                (void) ask_own_unit(s);
         s->answered = done;
         s->answered_userdata = userdata;
         return 0;

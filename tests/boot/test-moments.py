@@ -30,5 +30,17 @@ WantedBy=vipd-master@web.target vipd-master@web2.target
     check(n1.get("FailedUnits") == n1.get("FailedUnits", "web2") == [], "nothing is thought to hang")
 
 
+def test_restart_of_the_bus_and_then_of_vipd(lab):
+    """As after an upgrade of both: who stops vipd is asked as soon as the bus is back, and nothing is lost."""
+    n1, n2, _ = lab.elected(2)
+    began, main = now(), n1.process_id()
+    # one shell: vipd is told to stop before it has found the new bus
+    n1.run("sh", "-c", "systemctl restart dbus.service && systemctl restart vipd.service")
+    wait(lambda: n1.state() == "master", "n1 is master on the new bus")
+    check(n1.process_id() != main, "another process")
+    check(lab.bow_outs(n1, began) == [] and lab.changes(began) == [], f"bow-out, or {lab.changes(began)}")
+    check(n2.transitions(since=began) == [], "the other host has seen nothing")
+
+
 if __name__ == "__main__":
     hosts.main()
