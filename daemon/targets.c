@@ -110,6 +110,7 @@ static void settle(Wish *w) {
 static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
         Wish *w = userdata;
         Targets *t = w->targets;
+        UnitsRole wished = w->wished;
         g_autoptr(GPtrArray) units = t->ops->pending(t->ops_userdata, w->name);
         char more[RATELIMIT_TEXT_BYTES];
 
@@ -119,16 +120,17 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
                 log_failure(w, g_ptr_array_index(units, k), "hanging");
                 manager_on_unit_result(t->manager, w->name, g_ptr_array_index(units, k), "hanging");
         }
-        /* it is still followed: a unit that gets there late is well again */
-        settle(w);
+        /* it is still followed: a unit that gets there late is well again; and who leaves because of one has another wish now */
+        if (w->wished == wished)
+                settle(w);
         return 0;
 }
 
-static void arm_overdue(Wish *w) {
+static void arm_overdue(Wish *w, uint64_t timeout_usec) {
         int r;
 
         w->overdue = sd_event_source_disable_unref(w->overdue);
-        r = sd_event_add_time_relative(w->targets->event, &w->overdue, CLOCK_BOOTTIME, w->timeout_usec, EVENT_ACCURACY_USEC,
+        r = sd_event_add_time_relative(w->targets->event, &w->overdue, CLOCK_BOOTTIME, timeout_usec, EVENT_ACCURACY_USEC,
                                        on_overdue, w);
         if (r < 0)
                 log_warning_errno(r, "%s: no timer for the units: %m", w->name);
@@ -141,6 +143,8 @@ static void pursue(Wish *w) {
                 return;
         w->asking = true;
         w->asked = w->wished;
+        /* what ends from here on may be jobs of the request before */
+        w->settling = false;
 }
 
 static void forget_if_done(Wish *w) {
@@ -157,8 +161,9 @@ static void wish(Wish *w, UnitsRole role) {
         if (!w->wanted || w->wished != role) {
                 w->wanted = true;
                 w->wished = role;
-                /* from the wish on, also when there is no systemd to ask: who waits for it waits no longer than this */
-                arm_overdue(w);
+                /* From the wish on, also when there is no systemd to ask: who waits for it waits no longer than this. What came back to what
+                 * systemd was told before it could be told anything else, is there already. */
+                arm_overdue(w, fulfilled(w) && !w->settling ? 0 : w->timeout_usec);
         }
         pursue(w);
 }
@@ -170,7 +175,8 @@ static void on_connected(void *userdata) {
         for (GList *k = wishes; k; k = k->next) {
                 Wish *w = k->data;
 
-                w->certain = w->certain && !w->absent;
+                /* jobs may have ended unheard: to ask again says which are left */
+                w->certain = w->certain && !w->absent && !w->settling;
                 w->absent = false;
                 pursue(w);
         }
