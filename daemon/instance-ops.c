@@ -355,7 +355,7 @@ static int build_addresses(InstanceIo *io) {
                                 new[k].told = old->told;
                                 stays = true;
                         }
-                if (!stays && old->held)
+                if (!stays && old->held && !old->foreign)
                         (void) address_drop(old->address);
         }
         free_addresses(io->addresses, io->n_addresses);

@@ -93,6 +93,22 @@ def test_operators_addresses_are_left_alone(lab):
     check(n1.addresses() == before, f"after the end: {n1.addresses()}")
 
 
+def test_what_an_operator_made_his_own_is_left_to_him(lab):
+    """An address of ours that somebody configured for ever stays when it leaves the configuration."""
+    (n1,) = lab.nodes(1)
+    a = master(n1, addresses=(VIP, "192.0.2.61"))
+    n1.ip("addr", "replace", "192.0.2.61/32", "dev", "eth0", "valid_lft", "forever", "preferred_lft", "forever")
+    a.wait_line("configured on eth0 by somebody else")
+    a.write({"web": L.instance(addresses=(VIP,), **FAST)})
+    at = now()
+    a.reload()
+    a.signal(signal.SIGUSR1)
+    a.wait_line("web: master on eth0", since=at)
+    check("192.0.2.61/32" in n1.addresses(), f"after the reload: {list(n1.addresses())}")
+    a.stop()
+    check("192.0.2.61/32" in n1.addresses(), f"after the end: {list(n1.addresses())}")
+
+
 def test_put_back_at_once(lab):
     (n1,) = lab.nodes(1)
     a = master(n1, addresses=(VIP, VIP6), VIP_Lease="10s")
