@@ -62,6 +62,18 @@ def test_killed_without_a_lease(lab):
     killed(lab, VIP_Lease="no")
 
 
+def test_killed_and_not_started_again(lab):
+    """It is not the new process that drops the address, or nobody would if there is none."""
+    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("once", "[Service]\nRestart=no\n"), VIP_Lease="no")
+    began = now()
+    kill(n1)
+    check(lost_usec(lab, began) - began < SOON_USEC, "dropped")
+    wait(lambda: lab.holder() == 2, "n2 holds the address")
+    lab.check_never_together(1)
+    wait(lambda: n1.active("vipd.service") == "failed", "it has failed")
+    n1.systemctl("reset-failed", "vipd")
+
+
 def test_killed_alone(lab):
     """Nobody else wants the address: the new process is master again, as one that has just started."""
     n1, _ = lab.booted(1, **LONG_LEASE)

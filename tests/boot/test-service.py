@@ -120,7 +120,12 @@ def test_reload_leaves_the_unchanged_alone(lab):
 def test_the_status_line_is_true(lab):
     """Through changes of state, of the link and of the configuration."""
     files = {"web": hosts.instance(Takeover_DemoteHold="1min"), "web2": hosts.instance((WEB2,), vhid=8)}
-    n1, _ = lab.booted(1, lambda node: node.configure(files))
+
+    def prepare(node):
+        node.configure(files)
+        # a sign of life would bring the line along, however late
+        node.drop_in("watchdog", "[Service]\nWatchdogSec=0\n")
+    n1, _ = lab.booted(1, prepare)
 
     def says(text):
         wait(lambda: n1.show("vipd.service", "StatusText") == text, lambda: f"{n1.show('vipd.service', 'StatusText')}, not {text}")

@@ -444,7 +444,7 @@ def test_units_before_address_failure_demotes(lab):
 
 def test_units_before_address_do_not_hold_a_preempted_master(lab):
     """Who is outdone drops the address at once, whatever its units do."""
-    n1, n2, _ = units_first(lab)
+    n1, n2, _ = units_first(lab, VIP_Lease="60s")
     began = now()
     promote(n2)
     wait(lambda: not lab.observer.holders(VIP), "n1 dropped the address")
@@ -460,9 +460,9 @@ def test_units_before_address_do_not_hold_a_preempted_master(lab):
 
 
 def test_units_before_address_do_not_hold_a_master_without_link(lab):
-    n1, n2, _ = units_first(lab)
+    n1, n2, _ = units_first(lab, VIP_Lease="60s")
     n1.carrier(False)
-    wait(lambda: 1 not in lab.observer.holders(VIP), "n1 dropped the address", 1.5)
+    wait(lambda: 1 not in lab.observer.holders(VIP), "n1 dropped the address")
     wait(n1.stop.reached, "the hook stops")
     check(n1.active("app.service") == "deactivating", "the hook has not stopped yet")
     n2.start.open()
