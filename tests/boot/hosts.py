@@ -280,7 +280,7 @@ class Node(net.Host):
         group = self.show(unit, "ControlGroup")
         check(group, f"{unit} on {self.name} does not run")
         with open(f"{self.group}/payload{group}/cgroup.procs") as f:
-            return int(f.read().split()[0])
+            return next(iter(map(int, f.read().split())), None)
 
     def call(self, member, *arguments, instance="web", interface=INSTANCE, user=None):
         """A method of an instance; returns the finished busctl."""
