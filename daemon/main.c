@@ -349,6 +349,10 @@ static int clean_up(const Options *o) {
         if (r < 0)
                 return EXIT_FAILURE;
         r = record_clean_up(runtime_dir(o));
+        if (r == -EWOULDBLOCK) {
+                log_notice("A vipd runs; nothing has to be cleaned up");
+                return EXIT_SUCCESS;
+        }
         if (r < 0)
                 log_error_errno(r, "Cannot clean up: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -10,6 +10,7 @@
 #include "instance-ops.h"
 #include "persist.h"
 #include "record.h"
+#include "util/cleanup.h"
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
@@ -41,6 +42,7 @@ struct Manager {
         AddressSocket *addresses;
         GPtrArray *slots; /* Slot *, sorted by name */
         GPtrArray *handover; /* borrowed; NULL but at the start */
+        AutoFd lock; /* the records in runtime_dir are ours */
         bool stopping;
 };
 
@@ -78,6 +80,7 @@ int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const c
         g_autoptr(Manager) m = g_new0(Manager, 1);
         int r = persist_new(&m->persist, event, state_dir);
 
+        m->lock = -1;
         if (r < 0)
                 return r;
         m->event = sd_event_ref(event);
@@ -98,6 +101,7 @@ Manager *manager_free(Manager *m) {
         transport_free(m->transport);
         address_socket_free(m->addresses);
         g_array_unref(m->observers);
+        auto_fd_clear(&m->lock);
         g_free(m->runtime_dir);
         sd_event_source_disable_unref(m->save);
         persist_free(m->persist);
@@ -435,6 +439,17 @@ static bool is_claimed(void *userdata, const char *name, const char *interface, 
         return false;
 }
 
+static void lock_records(Manager *m) {
+        if (!m->runtime_dir)
+                return;
+        m->lock = record_lock(m->runtime_dir);
+        if (m->lock != -EWOULDBLOCK)
+                return;
+        log_warning("%s is that of another vipd, which runs: what it holds is left alone, and what this one holds is not noted there",
+                    m->runtime_dir);
+        g_clear_pointer(&m->runtime_dir, g_free);
+}
+
 int manager_start(Manager *m, GPtrArray *handover) {
         g_autoptr(ConfigSet) set = NULL;
         int r;
@@ -451,6 +466,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
                 return r;
         }
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
+        lock_records(m);
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         m->handover = handover;

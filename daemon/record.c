@@ -2,8 +2,10 @@
 #include "record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <systemd/sd-event.h>
 
 #include "util/cleanup.h"
@@ -11,12 +13,28 @@
 
 /* NAME.held in the runtime directory: the interface on the first line, an address with its prefix length on each other. It says what may be held,
  * not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing. Whoever cleans up looks at the kernel,
- * and leaves alone what somebody configured for ever. */
+ * and leaves alone what somebody configured for ever. Whose records these are says a lock, which dies with its process: a second vipd and an
+ * untimely cleanup take nothing from the first. */
 
 #define SUFFIX ".held"
+#define LOCK "lock"
 
 static char *path_of(const char *runtime_dir, const char *name) {
         return g_strdup_printf("%s/%s" SUFFIX, runtime_dir, name);
+}
+
+/* The file is the owner's alone: whoever can open it can keep others from locking it. */
+static int lock(const char *runtime_dir, int flags) {
+        g_autofree char *path = g_build_filename(runtime_dir, LOCK, NULL);
+        g_auto(AutoFd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return -errno;
+        return g_steal_fd(&fd);
+}
+
+int record_lock(const char *runtime_dir) {
+        return lock(runtime_dir, O_CREAT);
 }
 
 int record_write(const char *runtime_dir, const InstanceConfig *config) {
@@ -93,11 +111,15 @@ static void ignore_change(void *userdata, const Link *link, unsigned changes) {
 }
 
 int record_clean_up(const char *runtime_dir) {
+        /* not made here: it would be that of whoever cleans up; and where there is none, no vipd has been */
+        g_auto(AutoFd) fd = lock(runtime_dir, 0);
         g_autoptr(AddressSocket) addresses = NULL;
         g_autoptr(LinkTable) links = NULL;
         g_autoptr(sd_event) event = NULL;
         int r;
 
+        if (fd == -EWOULDBLOCK)
+                return fd;
         r = sd_event_new(&event);
         if (r >= 0)
                 r = address_socket_new(&addresses);

@@ -8,6 +8,9 @@
 #include "io/address.h"
 #include "io/link.h"
 
+/* Makes the records of this directory ours: a file descriptor, which is to be kept open as long as they are, or -errno. -EWOULDBLOCK: another
+ * vipd lives, and its addresses are not to be touched. */
+int record_lock(const char *runtime_dir);
 int record_write(const char *runtime_dir, const InstanceConfig *config); /* NAME.held; 0 or -errno */
 void record_remove(const char *runtime_dir, const char *name);
 
@@ -16,5 +19,5 @@ typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interfa
 /* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), and forgets the records.
  * Returns how many were dropped. */
 unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata);
-/* vipd --cleanup: all of it without a daemon. 0 or -errno. */
+/* vipd --cleanup: all of it without a daemon. 0, or -errno; -EWOULDBLOCK: there is one. */
 int record_clean_up(const char *runtime_dir);

@@ -4,7 +4,7 @@
 import os
 
 import lab as L
-from lab import VIP, VIP6, check, instance, wait
+from lab import VIP, VIP6, check, instance, now, wait
 
 ADDRESSES = (VIP, VIP6)
 
@@ -57,7 +57,50 @@ def test_the_next_daemon_drops_what_is_no_longer_configured(lab):
     b = n1.vipd({"other": instance(("192.0.2.60",), vhid=9)})
     wait(lambda: not any(n1.holds(x) for x in ADDRESSES), "dropped")
     b.wait_state("master", "other")
-    check(os.listdir(f"{n1.room}/runtime") == ["other.held"], "noted is what may be held now")
+    check(records(n1) == ["other.held"], "noted is what may be held now")
+
+
+def records(host):
+    return [name for name in os.listdir(f"{host.room}/runtime") if name.endswith(".held")]
+
+
+def living_master(host):
+    a = host.vipd(addresses=ADDRESSES, VIP_Lease="no")
+    a.wait_state("master")
+    wait(lambda: all(host.holds(x) for x in ADDRESSES), "held")
+    return a
+
+
+def check_untouched(lab, host, daemon, since):
+    lab.observer.sync()
+    for address in ADDRESSES:
+        check(lab.observer.changes(address, since) == [], f"{address} was touched: {lab.observer.changes(address, since)}")
+    check(records(host) == ["web.held"], "and what may be held is still noted")
+    check(daemon.state() == "master", daemon.text())
+
+
+def test_a_daemon_that_lives_is_left_alone(lab):
+    (n1,) = lab.nodes(1)
+    a = living_master(n1)
+    at = now()
+    clean_up(n1, SERVICE_RESULT="signal")
+    check_untouched(lab, n1, a, at)
+
+
+def test_a_second_daemon_takes_nothing_from_the_first(lab):
+    """One that somebody starts by hand, to try a configuration."""
+    (n1,) = lab.nodes(1)
+    a = living_master(n1)
+    at = now()
+    directory = f"{n1.room}/trial"
+    os.mkdir(directory)
+    n1.write_config(directory, {"trial": instance(("192.0.2.60",), vhid=9)})
+    b = n1.vipd({}, f"--config-dir={directory}")
+    b.wait_state("master", "trial")
+    b.wait_line("another vipd")
+    check_untouched(lab, n1, a, at)
+    b.stop()
+    check_untouched(lab, n1, a, at)
 
 
 if __name__ == "__main__":
