@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -137,6 +138,10 @@ static void G_GNUC_PRINTF(3, 4) job_log_failure(Job *j, int error, const char *f
                   "%s: %s script '%s' %s%s", j->name, wish_word(j->running), j->running->argv[0], reason, more);
 }
 
+/* What the service manager told us alone: a program that a script starts would take it for meant for itself, and report its own readiness as
+ * ours. And where the passphrases are. */
+static const char *const our_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY" };
+
 /* Between fork and exec. Only what the script shall inherit is left: stdout, stderr, the environment. */
 static void __attribute__((noreturn)) child_execute(char **argv, int error_fd) {
         sigset_t none;
@@ -158,6 +163,9 @@ static void __attribute__((noreturn)) child_execute(char **argv, int error_fd) {
         /* The capabilities of an unprivileged daemon are for its sockets and addresses. Root's scripts stay root's. */
         if (geteuid() != 0)
                 (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+        for (size_t k = 0; k < G_N_ELEMENTS(our_variables); k++)
+                (void) unsetenv(our_variables[k]);
 
         (void) execve(argv[0], argv, environ);
         int error = errno;

@@ -290,6 +290,19 @@ static void test_nothing_of_ours_is_inherited(Fixture *f, gconstpointer data) {
         assert_output(f, "/dev/null\n0000000000000000\n0000000000000000\nleader\n");
 }
 
+static void test_what_the_service_manager_told_us_is_ours(Fixture *f, gconstpointer data) {
+        static const char *const names[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "OTHER" };
+        for (size_t k = 0; k < G_N_ELEMENTS(names); k++)
+                g_assert_true(g_setenv(names[k], names[k], true));
+        write_script(f, "echo $NOTIFY_SOCKET $WATCHDOG_PID $WATCHDOG_USEC $CREDENTIALS_DIRECTORY $OTHER > $out");
+        step(f, ELECTION_STATE_BACKUP, ELECTION_STATE_MASTER);
+        finish(f);
+        assert_output(f, "OTHER\n");
+        g_assert_cmpstr(g_getenv("NOTIFY_SOCKET"), ==, "NOTIFY_SOCKET");
+        for (size_t k = 0; k < G_N_ELEMENTS(names); k++)
+                g_unsetenv(names[k]);
+}
+
 static void test_drain_does_not_wait_for_ever(Fixture *f, gconstpointer data) {
         g_autofree char *up = NULL, *down = NULL;
         separate_scripts(f, &up, &down);
@@ -337,6 +350,7 @@ int main(int argc, char **argv) {
         add("failures-are-told", test_failures_are_told);
         add("failures-in-a-row-are-bounded-and-counted", test_failures_in_a_row_are_bounded_and_counted);
         add("nothing-of-ours-is-inherited", test_nothing_of_ours_is_inherited);
+        add("what-the-service-manager-told-us-is-ours", test_what_the_service_manager_told_us_is_ours);
         add("drain-does-not-wait-for-ever", test_drain_does_not_wait_for_ever);
         if (g_test_slow()) /* half a minute: with -m slow */
                 add("overdue-script-is-killed-for-a-newer-wish", test_overdue_script_is_killed_for_a_newer_wish);
