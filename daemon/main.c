@@ -133,22 +133,39 @@ static int hand_over(Daemon *d) {
         return fd < 0 ? fd : service_store(d->service, HANDOVER_FD_NAME, fd);
 }
 
-static void on_restart_saved(void *userdata) {
+static void on_confirmed(void *userdata, bool restart) {
         Daemon *d = userdata;
-        int r = hand_over(d);
+        int r;
 
-        if (r >= 0) {
+        if (d->stopping)
+                return;
+        r = restart ? hand_over(d) : 0;
+        if (restart && r >= 0) {
                 (void) sd_event_exit(d->event, 0);
                 return;
         }
-        log_warning_errno(r, "The restart cannot take over our roles; others will: %m");
+        if (r < 0)
+                log_warning_errno(r, "The restart cannot take over our roles; others will: %m");
         stop(d);
+}
+
+/* Who meant a restart when it began may have thought better of it while scripts and the disk were awaited. */
+static void on_restart_saved(void *userdata) {
+        Daemon *d = userdata;
+
+        if (d->stopping)
+                on_scripts_drained(d);
+        else if (systemd1_ask_restart(bus_systemd1(d->bus), on_confirmed, d) < 0)
+                stop(d);
 }
 
 static void on_restart_drained(void *userdata) {
         Daemon *d = userdata;
 
-        manager_drain(d->manager, false, SAVE_USEC, on_restart_saved, d);
+        if (d->stopping)
+                on_scripts_drained(d);
+        else
+                manager_drain(d->manager, false, SAVE_USEC, on_restart_saved, d);
 }
 
 static void on_stop_reason(void *userdata, bool restart) {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Two things at once: roles that share a unit, a restart while the bus starts anew."""
 
+import os
+
 import hosts
 from hosts import VIP, check, now, wait
 
@@ -40,6 +42,24 @@ def test_restart_of_the_bus_and_then_of_vipd(lab):
     check(n1.process_id() != main, "another process")
     check(lab.bow_outs(n1, began) == [] and lab.changes(began) == [], f"bow-out, or {lab.changes(began)}")
     check(n2.transitions(since=began) == [], "the other host has seen nothing")
+
+
+def test_a_stop_that_replaces_a_restart(lab):
+    """Nobody goes on, so the address goes, and the others are told."""
+    def prepare(node):
+        os.mkfifo(f"{node.root}/run-script", 0o644)
+        node.write("/etc/vipd/up", "#!/bin/sh\ntrap '' TERM\ncat /run-script\n", mode=0o755)
+    n1, n2, _ = lab.elected(2, prepare, Takeover_UpScript="/etc/vipd/up")
+    began = now()
+    n1.systemctl("restart", "--no-block", "vipd.service")
+    wait(lambda: n1.active("vipd.service") == "deactivating", "the restart has begun, and waits for the script")
+    for _ in range(5):
+        check(n1.state() == "master", "master still, and what vipd asked before is answered before")
+    n1.systemctl("stop", "--no-block", "vipd.service")
+    n1.run("sh", "-c", "echo end >/run-script")
+    wait(lambda: n1.active("vipd.service") == "inactive", "stopped")
+    check(len(lab.bow_outs(n1, began)) == 1 and not n1.holds(), f"bow-outs {lab.bow_outs(n1, began)}")
+    n2.wait_state("master")
 
 
 if __name__ == "__main__":
