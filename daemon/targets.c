@@ -179,6 +179,9 @@ static void on_connected(void *userdata) {
                 w->certain = w->certain && !w->absent && !w->settling;
                 w->absent = false;
                 pursue(w);
+                /* what systemd was told by the process before us, or before the bus was lost */
+                if (fulfilled(w) && w->wanted && !w->removed)
+                        t->ops->follow(t->ops_userdata, w->name, w->told);
         }
 }
 

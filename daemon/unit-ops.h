@@ -18,6 +18,8 @@ typedef struct UnitOps {
         /* Makes the units of this instance those of the role. 0: it will be answered by UnitObserver.accepted(), and later, unless another
          * request for this name came meanwhile, by .settled(). -ENOTCONN: cannot be asked now; .connected() will tell when. */
         int (*request)(void *userdata, const char *name, UnitsRole role);
+        /* Asks for nothing, and hears from now on of the jobs of the role's units; of those that have failed already, as of a job. */
+        void (*follow)(void *userdata, const char *name, UnitsRole role);
         GPtrArray *(*pending)(void *userdata, const char *name); /* char *: units whose jobs are not over; caller unrefs */
         void (*forget)(void *userdata, const char *name); /* no further answer about this instance is wanted */
 } UnitOps;

@@ -36,10 +36,12 @@ typedef struct Watch {
         Systemd1 *systemd;
         char *name;
         UnitsRole role;
+        bool follows; /* asks what is, and for nothing */
         bool busy; /* its questions are under way; else it may be in line */
         sd_bus_slot *slots[N_SLOTS];
         size_t n_slots;
-        unsigned n_verbs;  /* StartUnit and StopUnit calls not answered yet */
+        unsigned n_related; /* questions about what belongs to the targets, not answered yet */
+        unsigned n_verbs;  /* StartUnit and StopUnit calls, likewise */
         int error;         /* the first one's that failed */
         GHashTable *units; /* set of names: the targets and what belongs to them */
         GHashTable *jobs;  /* job number -> unit name: awaited */
@@ -255,35 +257,34 @@ static void yield_turn(Watch *w) {
         }
 }
 
-static int on_related(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Watch *w = userdata;
-        const char *unit;
-
-        /* an error: the target is not installed, and nothing belongs to it */
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_enter_container(m, 'v', "as") < 0 ||
-            sd_bus_message_enter_container(m, 'a', "s") < 0)
-                return 0;
-        while (sd_bus_message_read(m, "s", &unit) > 0)
-                g_hash_table_add(w->units, g_strdup(unit));
-        return 0;
+/* Who only follows hears here of what failed before. */
+static void tell_failed(const Systemd1 *s, const char *name, GPtrArray *units) {
+        for (guint k = 0; k < units->len; k++)
+                s->observer.job(s->observer.userdata, name, g_ptr_array_index(units, k), "failed");
 }
 
 static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        g_autoptr(GPtrArray) failed = g_ptr_array_new_with_free_func(g_free);
         Watch *w = userdata;
-        const char *unit;
+        const char *unit, *description, *load_state, *active_state;
         uint32_t id;
 
         if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_enter_container(m, 'a', "(ssssssouso)") >= 0)
                 while (sd_bus_message_enter_container(m, 'r', "ssssssouso") > 0) {
-                        if (sd_bus_message_read(m, "s", &unit) < 0 || sd_bus_message_skip(m, "ssssso") < 0 ||
-                            sd_bus_message_read(m, "u", &id) < 0 || sd_bus_message_skip(m, "so") < 0 ||
-                            sd_bus_message_exit_container(m) < 0)
+                        if (sd_bus_message_read(m, "ssss", &unit, &description, &load_state, &active_state) < 0 ||
+                            sd_bus_message_skip(m, "sso") < 0 || sd_bus_message_read(m, "u", &id) < 0 ||
+                            sd_bus_message_skip(m, "so") < 0 || sd_bus_message_exit_container(m) < 0)
                                 break;
+                        if (w->follows && g_str_equal(active_state, "failed"))
+                                g_ptr_array_add(failed, g_strdup(unit));
                         if (id != 0)
                                 g_hash_table_insert(w->jobs, GUINT_TO_POINTER(id), g_strdup(unit));
                 }
         yield_turn(w);
-        finish_if_settled(w);
+        if (w->follows)
+                tell_failed(w->systemd, w->name, failed);
+        else
+                finish_if_settled(w);
         return 0;
 }
 
@@ -301,6 +302,20 @@ static int list_jobs(Watch *w) {
         if (r >= 0)
                 w->n_slots++;
         return r;
+}
+
+static int on_related(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Watch *w = userdata;
+        const char *unit;
+
+        /* an error: the target is not installed, and nothing belongs to it */
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_enter_container(m, 'v', "as") >= 0 &&
+            sd_bus_message_enter_container(m, 'a', "s") >= 0)
+                while (sd_bus_message_read(m, "s", &unit) > 0)
+                        g_hash_table_add(w->units, g_strdup(unit));
+        if (--w->n_related == 0 && w->follows && list_jobs(w) < 0)
+                yield_turn(w);
+        return 0;
 }
 
 static int error_of(sd_bus_message *m) {
@@ -343,8 +358,10 @@ static int ask_related(Watch *w, UnitsRole role, const char *relation) {
         if (r >= 0)
                 r = get(w->systemd, &w->slots[w->n_slots], path, SYSTEMD_UNIT, relation, on_related, w, ANSWER_USEC);
         free(path);
-        if (r >= 0)
+        if (r >= 0) {
                 w->n_slots++;
+                w->n_related++;
+        }
         return r;
 }
 
@@ -378,16 +395,17 @@ static int begin(Watch *w) {
         int r = 0;
 
         drop_slots(w);
-        w->n_verbs = 0;
+        w->n_related = w->n_verbs = 0;
         w->error = 0;
         g_hash_table_remove_all(w->jobs);
         g_hash_table_remove_all(w->units);
+        /* to enter a role is to leave the other one; to follow is to look at one */
         for (size_t t = 0; t < G_N_ELEMENTS(targets); t++)
-                for (size_t k = 0; r >= 0 && k < G_N_ELEMENTS(relations); k++)
+                for (size_t k = 0; r >= 0 && k < G_N_ELEMENTS(relations) && (!w->follows || targets[t] == w->role); k++)
                         r = ask_related(w, targets[t], relations[k]);
-        if (r >= 0 && w->role != UNITS_ROLE_NONE)
+        if (r >= 0 && !w->follows && w->role != UNITS_ROLE_NONE)
                 r = ask_verb(w, "StartUnit", w->role);
-        for (size_t t = 0; r >= 0 && w->role == UNITS_ROLE_NONE && t < G_N_ELEMENTS(targets); t++)
+        for (size_t t = 0; r >= 0 && !w->follows && w->role == UNITS_ROLE_NONE && t < G_N_ELEMENTS(targets); t++)
                 r = ask_verb(w, "StopUnit", targets[t]);
         if (r < 0) {
                 drop_slots(w);
@@ -398,6 +416,17 @@ static int begin(Watch *w) {
         return r < 0 ? -ENOTCONN : 0;
 }
 
+/* Now, or when others have been answered. */
+static int take_turn(Watch *w) {
+        Systemd1 *s = w->systemd;
+
+        if (w->busy || s->n_busy < BUSY_MAX)
+                return begin(w);
+        if (!g_queue_find(&s->line, w))
+                g_queue_push_tail(&s->line, w);
+        return 0;
+}
+
 static int request(void *userdata, const char *name, UnitsRole role) {
         Systemd1 *s = userdata;
         Watch *w;
@@ -406,11 +435,20 @@ static int request(void *userdata, const char *name, UnitsRole role) {
                 return -ENOTCONN;
         w = obtain(s, name);
         w->role = role;
-        if (w->busy || s->n_busy < BUSY_MAX)
-                return begin(w);
-        if (!g_queue_find(&s->line, w))
-                g_queue_push_tail(&s->line, w);
-        return 0;
+        w->follows = false;
+        return take_turn(w);
+}
+
+static void follow(void *userdata, const char *name, UnitsRole role) {
+        Systemd1 *s = userdata;
+        Watch *w;
+
+        if (!s->bus || role == UNITS_ROLE_NONE)
+                return;
+        w = obtain(s, name);
+        w->role = role;
+        w->follows = true;
+        (void) take_turn(w);
 }
 
 static GPtrArray *pending(void *userdata, const char *name) {
@@ -441,6 +479,7 @@ static void forget(void *userdata, const char *name) {
 
 const UnitOps systemd1_unit_ops = {
         .request = request,
+        .follow = follow,
         .pending = pending,
         .forget = forget,
 };

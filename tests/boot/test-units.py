@@ -281,6 +281,24 @@ def test_a_failing_hook(lab):
     wait(lambda: failures(n1) == [], lambda: f"FailedUnits of a backup {failures(n1)}")
 
 
+def test_a_failed_hook_is_known_after_a_restart(lab):
+    """Of vipd, and of the bus: it is listed until it is well, as before; and nothing is started to find that out."""
+    service = "Type=oneshot\nRemainAfterExit=yes\nExecStart=test -e /etc/well"
+    n1, n2, _ = lab.elected(2, lambda node: node.hook("sick.service", service))
+    for what in ("vipd", "dbus"):
+        wait(lambda: failures(n1) == [["sick.service", "failed"]], lambda: f"FailedUnits {failures(n1)}")
+        invocation = n1.show("sick.service", "InvocationID")
+        n1.systemctl("restart", what)
+        wait(lambda: failures(n1) == [["sick.service", "failed"]], lambda: f"FailedUnits after a restart of {what} {failures(n1)}")
+        check(n1.show("sick.service", "InvocationID") == invocation, "not started again")
+        n1.write("/etc/well", "")
+        n1.systemctl("start", "sick.service")
+        wait(lambda: failures(n1) == [], lambda: f"FailedUnits {failures(n1)}")
+        os.unlink(f"{n1.root}/etc/well")
+        n1.systemctl("restart", "sick.service", fail=False)
+    check(n1.state() == "master" and lab.holder() == 1, "n1 is master all the same")
+
+
 def test_a_hanging_hook(lab):
     """After UnitTimeout= it is called so; meanwhile and afterwards the election goes on, and one that gets there late is well."""
     n1, n2, client = lab.booted(2, prepare_gate("slow.service"), Takeover_UnitTimeout="1s")

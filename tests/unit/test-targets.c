@@ -10,7 +10,7 @@
 /* Units that hang on a role, without a systemd: what is said when they fail, and how often. What systemd does with them is tested where one
  * runs. */
 
-static unsigned n_lines, n_results, n_requests, n_up, n_down;
+static unsigned n_lines, n_followed, n_results, n_requests, n_up, n_down;
 static int connection;      /* what a request returns */
 static bool leaving;
 static const char *hanging; /* the unit whose job is not over */
@@ -64,7 +64,11 @@ static GPtrArray *pending(void *userdata, const char *name) {
 static void forget(void *userdata, const char *name) {
 }
 
-static const UnitOps ops = { .request = request, .pending = pending, .forget = forget };
+static void follow(void *userdata, const char *name, UnitsRole role) {
+        n_followed++;
+}
+
+static const UnitOps ops = { .request = request, .follow = follow, .pending = pending, .forget = forget };
 
 static void test_a_unit_that_fails_without_end_costs_few_lines(void) {
         Instance i = { .config = { .name = (char *) "web", .takeover.unit_timeout_usec = 1000000 } };
@@ -199,12 +203,28 @@ static void test_who_leaves_as_units_hang_waits_for_their_end_anew(Fixture *f, g
         g_assert_cmpuint(n_up, ==, 0);
 }
 
+static void test_what_a_restart_carries_over_is_followed_and_not_asked_for(void) {
+        Instance i = { .config = { .name = (char *) "web", .takeover.unit_timeout_usec = 1000000 } };
+        g_autoptr(sd_event) event = NULL;
+        g_autoptr(Targets) t = NULL;
+
+        n_requests = n_followed = 0;
+        g_assert_cmpint(sd_event_new(&event), >=, 0);
+        g_assert_cmpint(targets_new(&t, event, NULL, &ops, NULL), >=, 0);
+        targets_resume(t, "web", UNITS_ROLE_MASTER);
+        targets_instance_changed(t, &i);
+        targets_unit_observer.connected(t);
+        g_assert_cmpuint(n_requests, ==, 0);
+        g_assert_cmpuint(n_followed, ==, 1);
+}
+
 int main(int argc, char **argv) {
         static const uint64_t a_moment_usec = 1000, a_minute_usec = 60000000;
 
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/targets/a-unit-that-fails-without-end-costs-few-lines", test_a_unit_that_fails_without_end_costs_few_lines);
         g_test_add_func("/targets/who-comes-to-the-bus-after-us-is-asked-then", test_who_comes_to_the_bus_after_us_is_asked_then);
+        g_test_add_func("/targets/what-a-restart-carries-over-is-followed", test_what_a_restart_carries_over_is_followed_and_not_asked_for);
 #define ADD(name, timeout_usec, function) g_test_add("/targets/" name, Fixture, &timeout_usec, set_up, function, tear_down)
         ADD("the-end-of-former-jobs-settles-no-later-wish", a_minute_usec, test_the_end_of_former_jobs_settles_no_later_wish);
         ADD("a-wish-that-is-fulfilled-already", a_minute_usec, test_a_wish_that_is_fulfilled_already_is_not_waited_for);
