@@ -220,12 +220,12 @@ def test_stop_waits_for_the_down_script(lab):
     n1.systemctl("stop", "--no-block", "vipd")
     wait(n1.gate.reached, "the script runs")
     wait(lambda: lab.holder() == 2, "the address is another's already")
-    check(n1.active("vipd.service") == "deactivating", "vipd waits")
+    n1.wait_role(None, *HOOKS)
+    hold(lambda: n1.active("vipd.service") == "deactivating", "vipd waits for nothing but the script", 0.5)
     n1.gate.open()
     n1.wait_active("vipd.service", state="inactive")
     check(os.path.exists(f"{n1.root}/var/lib/vipd/done"), "the script came to its end")
     check(n1.journal(message_id("SCRIPT_FAILED")) == [], "well")
-    n1.wait_role(None, *HOOKS)
 
 
 def test_systemctl_kill(lab):
