@@ -23,7 +23,14 @@
  * advert means is decided above. */
 
 #define BATCH 32
-#define FRAME_BYTES_MAX 256 /* an advert is 90 at most; what is longer is refused whatever it says */
+#define FRAME_BYTES_MAX 256 /* an advert is 90 at most; what is cut off at the end is padding, or refused for its length */
+/* Packets go before timers: enough of them, and there would be nothing else. So whoever has read for so long and so many, with no break worth
+ * the name, rests a moment in which everybody has a turn. More than the socket holds (some 270), so that what came while we stood still is
+ * heard before a timer judges silence; and short against the fastest dead interval, 12 ms. */
+#define BUSY_USEC (3 * USEC_PER_MSEC)
+#define BUSY_FRAMES 512
+#define BREAK_USEC UINT64_C(100)
+#define REST_USEC USEC_PER_MSEC
 #define N_GROUPS 4
 #define N_VHIDS 256
 
@@ -40,9 +47,11 @@ typedef struct Group {
 struct Transport {
         sd_event *event;
         GPtrArray *ports;
+        sd_event_source *rest; /* from reading: its end */
+        uint64_t busy_since_usec, read_usec;
+        unsigned n_read; /* since then */
         struct mmsghdr messages[BATCH];
         struct iovec vectors[BATCH];
-        struct sockaddr_ll senders[BATCH];
         uint8_t frames[BATCH][FRAME_BYTES_MAX];
 };
 
@@ -96,8 +105,22 @@ static int attach(int fd, const struct sock_filter *filter, size_t n) {
         return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
+static void enable_ports(Transport *t, bool enabled) {
+        for (guint k = 0; k < t->ports->len; k++) {
+                TransportPort *p = g_ptr_array_index(t->ports, k);
+
+                (void) sd_event_source_set_enabled(p->source, enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+        }
+}
+
+static int on_rested(sd_event_source *s, uint64_t usec, void *userdata) {
+        enable_ports(userdata, true);
+        return 0;
+}
+
 int transport_new(Transport **ret, sd_event *event) {
-        Transport *t = g_new0(Transport, 1);
+        g_autoptr(Transport) t = g_new0(Transport, 1);
+        int r;
 
         t->event = sd_event_ref(event);
         t->ports = g_ptr_array_new();
@@ -106,13 +129,23 @@ int transport_new(Transport **ret, sd_event *event) {
                 t->messages[k].msg_hdr.msg_iov = &t->vectors[k];
                 t->messages[k].msg_hdr.msg_iovlen = 1;
         }
-        *ret = t;
+        r = sd_event_add_time(event, &t->rest, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_rested, t);
+        if (r >= 0)
+                r = sd_event_source_set_priority(t->rest, EVENT_PRIORITY_RECEIVE);
+        if (r >= 0)
+                r = sd_event_source_set_exit_on_failure(t->rest, true);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(t->rest, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&t);
         return 0;
 }
 
 Transport *transport_free(Transport *t) {
         if (!t)
                 return NULL;
+        sd_event_source_disable_unref(t->rest);
         g_ptr_array_unref(t->ports);
         sd_event_unref(t->event);
         g_free(t);
@@ -158,10 +191,32 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
                 log_rejected(p, &ip.source, verdict, now_usec);
 }
 
+static uint64_t clock_usec(void) {
+        struct timespec now = { 0 };
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+}
+
+/* The loop's own time stands still during a pass; what a flood costs is measured by the clock. */
+static void rest_when_tired(Transport *t, uint64_t began_usec, unsigned n_frames) {
+        if (began_usec - t->read_usec > BREAK_USEC) {
+                t->busy_since_usec = began_usec;
+                t->n_read = 0;
+        }
+        t->read_usec = clock_usec();
+        t->n_read += n_frames;
+        if (t->read_usec - t->busy_since_usec < BUSY_USEC || t->n_read < BUSY_FRAMES)
+                return;
+        if (sd_event_source_set_time(t->rest, t->read_usec + REST_USEC) >= 0 &&
+            sd_event_source_set_enabled(t->rest, SD_EVENT_ONESHOT) >= 0)
+                enable_ports(t, false);
+}
+
 static int on_packets(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         TransportPort *p = userdata;
         Transport *t = p->transport;
-        uint64_t now_usec = 0;
+        uint64_t began_usec = clock_usec(), now_usec = 0;
         int n;
 
         n = recvmmsg(fd, t->messages, BATCH, MSG_DONTWAIT, NULL);
@@ -179,6 +234,7 @@ static int on_packets(sd_event_source *s, int fd, uint32_t revents, void *userda
         for (int k = 0; k < n; k++)
                 handle(p, t->frames[k], t->messages[k].msg_len, now_usec);
         transport_port_release(p);
+        rest_when_tired(t, began_usec, (unsigned) n);
         return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,12 @@ void ip_many(const char *command, unsigned first, unsigned last) {
         run(argv, input->str);
 }
 
+void lab_sysctl(const char *path, const char *value) {
+        g_autofree char *full = g_strconcat("/proc/sys/", path, NULL);
+
+        write_file(full, value);
+}
+
 IpPrefix lab_prefix(const char *text) {
         IpPrefix p;
 
@@ -206,24 +213,45 @@ void lab_run_until(sd_event *event, const unsigned *what, unsigned n) {
         }
 }
 
-void address_watch_open(AddressWatch *w) {
+void address_watch_open(AddressWatch *w, const IpAddress *address) {
         struct sockaddr_nl here_nl = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
         const int n_bytes = 16 << 20;
 
-        *w = (AddressWatch) { .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) };
+        *w = (AddressWatch) { .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), .address = *address };
         g_assert_cmpint(w->fd, >=, 0);
         (void) setsockopt(w->fd, SOL_SOCKET, SO_RCVBUFFORCE, &n_bytes, sizeof(n_bytes));
         g_assert_cmpint(bind(w->fd, (struct sockaddr *) &here_nl, sizeof(here_nl)), ==, 0);
 }
 
-static uint32_t flags_of(struct nlmsghdr *h) {
+static void note(AddressWatch *w, struct nlmsghdr *h) {
         const struct ifaddrmsg *info = NLMSG_DATA(h);
+        AddressWatch now = *w;
+        bool is_ours = false;
         int rest = (int) IFA_PAYLOAD(h);
 
-        for (struct rtattr *a = IFA_RTA(info); RTA_OK(a, rest); a = RTA_NEXT(a, rest))
+        memset(&now.last, 0, sizeof(now.last));
+        for (struct rtattr *a = IFA_RTA(info); RTA_OK(a, rest); a = RTA_NEXT(a, rest)) {
+                if (a->rta_type == IFA_ADDRESS)
+                        is_ours = info->ifa_family == w->address.family &&
+                                  memcmp(RTA_DATA(a), w->address.bytes, ip_address_n_bytes(&w->address)) == 0;
                 if (a->rta_type == IFA_FLAGS)
-                        return *(const uint32_t *) RTA_DATA(a);
-        return info->ifa_flags;
+                        now.last.flags = *(const uint32_t *) RTA_DATA(a);
+                if (a->rta_type == IFA_PROTO)
+                        now.last.protocol = *(const uint8_t *) RTA_DATA(a);
+                if (a->rta_type == IFA_CACHEINFO) {
+                        now.last.valid_sec = ((const struct ifa_cacheinfo *) RTA_DATA(a))->ifa_valid;
+                        now.last.preferred_sec = ((const struct ifa_cacheinfo *) RTA_DATA(a))->ifa_prefered;
+                }
+        }
+        if (!is_ours)
+                return;
+        if (h->nlmsg_type == RTM_DELADDR) {
+                w->n_gone++;
+                return;
+        }
+        *w = now;
+        w->n_new++;
+        w->flags_ever |= w->last.flags;
 }
 
 void address_watch_read(AddressWatch *w) {
@@ -239,11 +267,14 @@ void address_watch_read(AddressWatch *w) {
                         g_assert_cmpint(errno, ==, EAGAIN);
                         return;
                 }
-                if (buffer.header.nlmsg_type == RTM_DELADDR)
-                        w->n_gone++;
-                if (buffer.header.nlmsg_type == RTM_NEWADDR) {
-                        w->n_new++;
-                        w->n_tentative += (flags_of(&buffer.header) & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC)) != 0;
-                }
+                if (buffer.header.nlmsg_type == RTM_NEWADDR || buffer.header.nlmsg_type == RTM_DELADDR)
+                        note(w, &buffer.header);
         }
+}
+
+void address_watch_await(AddressWatch *w, const unsigned *what, unsigned n) {
+        struct pollfd p = { .fd = w->fd, .events = POLLIN };
+
+        for (address_watch_read(w); *what < n; address_watch_read(w))
+                g_assert_cmpint(poll(&p, 1, (int) (DEADLINE_USEC / 1000)), ==, 1);
 }

@@ -28,6 +28,9 @@ void ip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same command many times in one process: each @ in it is the two octets of a number that runs from first to last. */
 void ip_many(const char *command, unsigned first, unsigned last);
 
+/* sysctl(8) of the namespace: a path below /proc/sys. */
+void lab_sysctl(const char *path, const char *value);
+
 IpPrefix lab_prefix(const char *text);
 IpAddress lab_address(const char *text);
 int lab_ifindex(const char *name);
@@ -40,10 +43,18 @@ uint64_t lab_now_usec(void);
 /* Runs the loop until *what is at least n. */
 void lab_run_until(sd_event *event, const unsigned *what, unsigned n);
 
-/* What the kernel says about addresses while one does other things. */
+/* What the kernel says about one address while one does other things. */
 typedef struct AddressWatch {
         AutoFd fd;
-        unsigned n_new, n_gone, n_tentative;
+        IpAddress address;
+        unsigned n_new, n_gone;
+        struct {
+                uint32_t flags, valid_sec, preferred_sec;
+                uint8_t protocol;
+        } last; /* that was new or changed */
+        uint32_t flags_ever;
 } AddressWatch;
-void address_watch_open(AddressWatch *w);
+void address_watch_open(AddressWatch *w, const IpAddress *address);
 void address_watch_read(AddressWatch *w); /* all that has been said by now */
+/* Until a count of it is at least n. IPv6 tells of a new address a moment after it is there. */
+void address_watch_await(AddressWatch *w, const unsigned *what, unsigned n);

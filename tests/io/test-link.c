@@ -570,6 +570,9 @@ static void test_source_of_adverts(Fixture *f, gconstpointer data) {
         ip("addr del %s dev eth0", vip);
         converge(f);
         g_assert_true(source(f, AF_INET, "192.0.2.1/24", "192.0.2.2"));
+        ip("addr add 198.51.100.1/24 dev eth0");
+        converge(f);
+        g_assert_true(source(f, AF_INET, "192.0.2.1/24", "198.51.100.1")); /* a secondary address goes with its primary one */
         g_assert_true(source(f, AF_INET6, vip, NULL));
         ip("addr add 2001:db8::1/64 dev eth0 nodad");
         converge(f);
