@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Holding an address: it is there at once and whole, renewed without a ripple, and gone when dropped; and nobody else's is touched. */
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/address.h"
+#include "lab.h"
+
+#define N_RENEWALS 500
+#define PORT 7777
+
+typedef struct Case {
+        const char *own, *there;    /* of eth0, and of the other end of the cable */
+        const char *vip, *wide_vip; /* alone, and with the subnet's prefix length */
+        const char *unconfigured;   /* in a subnet beyond the router */
+} Case;
+
+static const Case ipv4 = { "192.0.2.1/24", "192.0.2.100/24", "192.0.2.50/32", "192.0.2.50/24", "203.0.113.1" };
+static const Case ipv6 = { "2001:db8::1/64", "2001:db8::100/64", "2001:db8::50/128", "2001:db8::50/64", "2001:db8:1::1" };
+
+typedef struct Fixture {
+        AutoFd there;
+        AddressSocket *socket;
+        Address *address;
+        AddressWatch watch;
+        int ifindex;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        IpAddress vip = lab_address(c->vip);
+        bool is_ipv6 = vip.family == AF_INET6;
+        int home;
+
+        f->there = lab_enter_with_peer();
+        ip("addr add %s dev eth0%s", c->own, is_ipv6 ? " nodad" : "");
+        home = lab_move(f->there);
+        ip("addr add %s dev peer0%s", c->there, is_ipv6 ? " nodad" : "");
+        lab_move_back(home);
+        f->ifindex = lab_ifindex("eth0");
+        g_assert_cmpint(address_socket_new(&f->socket), ==, 0);
+        address_watch_open(&f->watch, &vip);
+}
+
+static void tear_down(Fixture *f, gconstpointer data) {
+        auto_fd_clear(&f->watch.fd);
+        address_free(f->address);
+        address_socket_free(f->socket);
+        auto_fd_clear(&f->there);
+}
+
+static void make(Fixture *f, const char *text, uint32_t lease_sec) {
+        IpPrefix prefix = lab_prefix(text);
+
+        f->address = address_free(f->address);
+        g_assert_cmpint(address_new(&f->address, f->socket, f->ifindex, &prefix, lease_sec), ==, 0);
+}
+
+static socklen_t socket_address(const IpAddress *a, uint16_t port, struct sockaddr_storage *ret) {
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *) ret;
+        struct sockaddr_in *four = (struct sockaddr_in *) ret;
+
+        memset(ret, 0, sizeof(*ret));
+        ret->ss_family = (sa_family_t) a->family;
+        if (a->family == AF_INET) {
+                four->sin_port = htons(port);
+                memcpy(&four->sin_addr, a->bytes, 4);
+                return sizeof(*four);
+        }
+        six->sin6_port = htons(port);
+        memcpy(&six->sin6_addr, a->bytes, 16);
+        return sizeof(*six);
+}
+
+/* Can a service be opened on it? Not on one that is absent, nor on one that is tentative. */
+static bool is_usable(const char *text) {
+        IpAddress a = lab_address(text);
+        struct sockaddr_storage name;
+        socklen_t length = socket_address(&a, 0, &name);
+        g_auto(AutoFd) fd = socket(a.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        g_assert_cmpint(fd, >=, 0);
+        return bind(fd, (struct sockaddr *) &name, length) == 0;
+}
+
+static void test_held_renewed_and_dropped(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        make(f, c->vip, 100);
+        g_assert_false(is_usable(c->vip)); /* made is not held */
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        g_assert_true(is_usable(c->vip));
+        address_watch_await(&f->watch, &f->watch.n_new, 1);
+        g_assert_cmpuint(f->watch.last.protocol, ==, ADDRESS_PROTOCOL);
+        g_assert_cmpuint(f->watch.last.valid_sec, ==, 100);
+        g_assert_cmpuint(f->watch.last.preferred_sec, ==, c == &ipv4 ? 100 : 0);
+        g_assert_false(f->watch.last.flags & IFA_F_PERMANENT);
+
+        make(f, c->vip, 200);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 3);
+        g_assert_cmpuint(f->watch.n_gone, ==, 0);
+        g_assert_cmpuint(f->watch.last.valid_sec, ==, 200);
+        g_assert_cmpuint(f->watch.last.protocol, ==, ADDRESS_PROTOCOL);
+
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        g_assert_false(is_usable(c->vip));
+        address_watch_await(&f->watch, &f->watch.n_gone, 1);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        g_assert_true(is_usable(c->vip));
+        f->address = address_free(f->address);
+        g_assert_true(is_usable(c->vip)); /* forgotten is not dropped */
+        g_assert_true(is_usable(c->own));
+}
+
+static void test_drop_of_what_is_not_there(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        make(f, c->vip, 100);
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        ip("addr del %s dev eth0", c->vip);
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        ip("link del eth0");
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        g_assert_cmpint(address_hold(f->address), ==, -ENODEV);
+}
+
+static void test_without_lease_for_ever(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        make(f, c->vip, 0);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 1);
+        g_assert_cmpuint(f->watch.last.valid_sec, ==, UINT32_MAX);
+        g_assert_true(f->watch.last.flags & IFA_F_PERMANENT);
+        /* a lease that a configuration gives it later, and takes again */
+        make(f, c->vip, 100);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 2);
+        g_assert_cmpuint(f->watch.last.valid_sec, ==, 100);
+        make(f, c->vip, 0);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 3);
+        g_assert_true(f->watch.last.flags & IFA_F_PERMANENT);
+        g_assert_cmpuint(f->watch.n_gone, ==, 0);
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+}
+
+/* An address of our own beside it is tentative for a second, so this can be seen. */
+static void test_no_duplicate_address_detection(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        ip("addr add 2001:db8::77/64 dev eth0");
+        g_assert_false(is_usable("2001:db8::77"));
+        make(f, c->vip, 100);
+        for (unsigned k = 0; k < 3; k++) {
+                g_assert_cmpint(address_hold(f->address), ==, 0);
+                g_assert_true(is_usable(c->vip));
+        }
+        address_watch_await(&f->watch, &f->watch.n_new, 3);
+        g_assert_false(f->watch.flags_ever & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC | IFA_F_DADFAILED));
+        g_assert_cmpuint(f->watch.last.preferred_sec, ==, 0);
+}
+
+static bool comes_from(const char *destination, const char *source) {
+        IpAddress to = lab_address(destination), from = lab_address(source), chosen = { .family = to.family };
+        struct sockaddr_storage name;
+        socklen_t length = socket_address(&to, 9, &name);
+        g_auto(AutoFd) fd = socket(to.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        g_assert_cmpint(connect(fd, (struct sockaddr *) &name, length), ==, 0);
+        g_assert_cmpint(getsockname(fd, (struct sockaddr *) &name, &length), ==, 0);
+        memcpy(chosen.bytes,
+               to.family == AF_INET ? (const void *) &((const struct sockaddr_in *) &name)->sin_addr
+                                    : (const void *) &((const struct sockaddr_in6 *) &name)->sin6_addr,
+               ip_address_n_bytes(&to));
+        return ip_address_equal(&chosen, &from);
+}
+
+/* Nearer than the host's own address to where one goes, alone or as wide as the subnet, leased or not. */
+static void test_never_chosen_as_source(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        bool is_ipv4 = c == &ipv4;
+        const char *vips[] = { c->vip, c->wide_vip };
+
+        ip("route add default via %s", is_ipv4 ? "192.0.2.254" : "2001:db8::fe");
+        for (size_t k = 0; k < 2 * G_N_ELEMENTS(vips); k++) {
+                make(f, vips[k / 2], k % 2 ? 100 : 0);
+                g_assert_cmpint(address_hold(f->address), ==, 0);
+                g_assert_true(comes_from(c->there, c->own));
+                g_assert_true(comes_from(is_ipv4 ? "192.0.2.51" : "2001:db8::51", c->own));
+                g_assert_true(comes_from(c->unconfigured, c->own));
+                g_assert_cmpint(address_drop(f->address), ==, 0);
+                g_assert_true(is_usable(c->own));
+        }
+}
+
+/* An answer that nobody read, to something earlier. */
+static void test_answer_is_to_this_request(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        struct {
+                struct nlmsghdr header;
+                struct ifaddrmsg info;
+        } request = {
+                .header = { .nlmsg_len = sizeof(request),
+                            .nlmsg_type = RTM_DELADDR,
+                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+                            .nlmsg_seq = UINT32_MAX },
+                .info = { .ifa_family = AF_INET, .ifa_index = 12345 },
+        };
+        int fd = lab_find_socket(AF_NETLINK, f->watch.fd);
+
+        make(f, c->vip, 100);
+        for (unsigned k = 0; k < 3; k++)
+                g_assert_cmpint(send(fd, &request, sizeof(request), 0), ==, sizeof(request));
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        g_assert_true(is_usable(c->vip));
+}
+
+/* A refusal is told as the kernel gave it. */
+static void test_refusal_is_told(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        make(f, c->vip, 100);
+        lab_sysctl("net/ipv6/conf/eth0/disable_ipv6", "1");
+        g_assert_cmpint(address_hold(f->address), ==, -EACCES);
+}
+
+typedef struct Connection {
+        AutoFd server, client;
+} Connection;
+
+/* From the other end of the cable to the held address. */
+static void connect_to(Fixture *f, const char *vip, Connection *ret) {
+        IpAddress a = lab_address(vip);
+        struct sockaddr_storage name;
+        socklen_t length = socket_address(&a, PORT, &name);
+        g_auto(AutoFd) listener = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int home;
+
+        g_assert_cmpint(bind(listener, (struct sockaddr *) &name, length), ==, 0);
+        g_assert_cmpint(listen(listener, 1), ==, 0);
+        home = lab_move(f->there);
+        ret->client = socket(a.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        lab_move_back(home);
+        g_assert_cmpint(connect(ret->client, (struct sockaddr *) &name, length), ==, 0);
+        ret->server = accept(listener, NULL, NULL);
+        g_assert_cmpint(ret->server, >=, 0);
+}
+
+/* `between` happens while the data are under way. */
+static void pass_data(int from, int to, Address *between) {
+        uint8_t sent[512], received[512];
+        size_t n = 0;
+
+        for (size_t k = 0; k < sizeof(sent); k++)
+                sent[k] = (uint8_t) g_test_rand_int();
+        g_assert_cmpint(send(from, sent, sizeof(sent), MSG_NOSIGNAL), ==, sizeof(sent));
+        g_assert_cmpint(address_hold(between), ==, 0);
+        while (n < sizeof(received)) {
+                struct pollfd p = { .fd = to, .events = POLLIN };
+                ssize_t r;
+
+                g_assert_cmpint(poll(&p, 1, (int) (DEADLINE_USEC / 1000)), ==, 1);
+                r = recv(to, received + n, sizeof(received) - n, 0);
+                g_assert_cmpint(r, >, 0);
+                n += (size_t) r;
+        }
+        g_assert_cmpmem(sent, sizeof(sent), received, sizeof(received));
+}
+
+/* The shortest lease, renewed far more often than it needs and for longer than it lasts, with data passing both ways the whole time. */
+static void test_connection_survives_renewals(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        Connection connection;
+        uint64_t end_usec;
+        unsigned n = 0;
+
+        make(f, c->vip, 100);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        /* only then has IPv6 joined the group in which it is asked for */
+        address_watch_await(&f->watch, &f->watch.n_new, 1);
+        connect_to(f, c->vip, &connection);
+        make(f, c->vip, 1);
+        end_usec = lab_now_usec() + 2500000;
+        while (n < N_RENEWALS || lab_now_usec() < end_usec) {
+                pass_data(connection.client, connection.server, f->address);
+                pass_data(connection.server, connection.client, f->address);
+                n += 2;
+                if (n > N_RENEWALS)
+                        g_usleep(10000); /* the lease must have time to end */
+        }
+        address_watch_await(&f->watch, &f->watch.n_new, n + 1);
+        g_assert_cmpuint(f->watch.n_gone, ==, 0);
+        auto_fd_clear(&connection.client);
+        auto_fd_clear(&connection.server);
+        /* left alone it ends by itself: it was the renewals */
+        address_watch_await(&f->watch, &f->watch.n_gone, 1);
+        g_assert_false(is_usable(c->vip));
+}
+
+int main(int argc, char **argv) {
+        if (!lab_init(argc, argv))
+                return lab_skip();
+#define CASE(name, data, function) g_test_add("/address/" name, Fixture, &data, set_up, function, tear_down)
+        CASE("held-renewed-and-dropped-ipv4", ipv4, test_held_renewed_and_dropped);
+        CASE("held-renewed-and-dropped-ipv6", ipv6, test_held_renewed_and_dropped);
+        CASE("drop-of-what-is-not-there-ipv4", ipv4, test_drop_of_what_is_not_there);
+        CASE("drop-of-what-is-not-there-ipv6", ipv6, test_drop_of_what_is_not_there);
+        CASE("without-lease-for-ever-ipv4", ipv4, test_without_lease_for_ever);
+        CASE("without-lease-for-ever-ipv6", ipv6, test_without_lease_for_ever);
+        CASE("no-duplicate-address-detection", ipv6, test_no_duplicate_address_detection);
+        CASE("never-chosen-as-source-ipv4", ipv4, test_never_chosen_as_source);
+        CASE("never-chosen-as-source-ipv6", ipv6, test_never_chosen_as_source);
+        CASE("answer-is-to-this-request", ipv4, test_answer_is_to_this_request);
+        CASE("refusal-is-told", ipv6, test_refusal_is_told);
+        CASE("connection-survives-renewals-ipv4", ipv4, test_connection_survives_renewals);
+        CASE("connection-survives-renewals-ipv6", ipv6, test_connection_survives_renewals);
+        return g_test_run();
+}
