@@ -24,31 +24,14 @@
 /* A namespace belongs to this process and its sockets and is gone with them. Commands are real ones and are awaited, so what they changed
  * has been announced by the kernel when they return. */
 
-static void write_file(const char *path, const char *text) {
-        g_auto(AutoFd) fd = open(path, O_WRONLY | O_CLOEXEC);
-
-        g_assert_cmpint(fd, >=, 0);
-        g_assert_cmpint(write(fd, text, strlen(text)), ==, (ssize_t) strlen(text));
-}
-
 bool lab_init(int argc, char **argv) {
-        g_autofree char *uid_map = g_strdup_printf("0 %u 1", (unsigned) geteuid());
-        g_autofree char *gid_map = g_strdup_printf("0 %u 1", (unsigned) getegid());
-
         g_test_init(&argc, &argv, NULL);
         log_open("test", LOG_TARGET_STDERR, LOG_DAEMON);
-        if (unshare(CLONE_NEWNET) == 0)
-                return true;
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-                return false;
-        write_file("/proc/self/setgroups", "deny");
-        write_file("/proc/self/uid_map", uid_map);
-        write_file("/proc/self/gid_map", gid_map);
-        return true;
+        return unshare(CLONE_NEWNET) == 0;
 }
 
 int lab_skip(void) {
-        puts("1..0 # SKIP neither root nor allowed to make a network namespace");
+        puts("1..0 # SKIP not root");
         return 0;
 }
 
@@ -126,8 +109,10 @@ void ip_many(const char *command, unsigned first, unsigned last) {
 
 void lab_sysctl(const char *path, const char *value) {
         g_autofree char *full = g_strconcat("/proc/sys/", path, NULL);
+        g_auto(AutoFd) fd = open(full, O_WRONLY | O_CLOEXEC);
 
-        write_file(full, value);
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(write(fd, value, strlen(value)), ==, (ssize_t) strlen(value));
 }
 
 IpPrefix lab_prefix(const char *text) {

@@ -11,13 +11,13 @@
 
 #define DEADLINE_USEC UINT64_C(20000000)
 
-/* g_test_init(), and whether namespaces can be made here; if not, main() returns lab_skip(). */
+/* g_test_init(), and whether namespaces can be made, which takes root; if not, main() returns lab_skip(). */
 bool lab_init(int argc, char **argv);
 int lab_skip(void);
 
 /* This process moves to a new, empty namespace with lo up. Sockets that are open stay where they are. */
 void lab_enter(void);
-/* The same, and eth0 there is a cable to peer0 in another namespace, a descriptor of which is returned. Both are up, and have no addresses. */
+/* The same, and eth0 there is a cable to peer0 in another namespace, a descriptor of which is returned. Both are up, without addresses. */
 int lab_enter_with_peer(void);
 /* Moves this process, and returns a descriptor of where it was, for the way back. */
 int lab_move(int namespace_fd);
