@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/drain.h"
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/time-util.h"
@@ -46,9 +47,7 @@ struct PersistWriter {
         bool killed, failing;
         sd_event_source *child, *overdue;
 
-        sd_event_source *drain_timeout;
-        void (*drained)(void *userdata);
-        void *drained_userdata;
+        Drain drain;
 };
 
 static void file_free(void *data) {
@@ -99,7 +98,7 @@ PersistWriter *persist_writer_free(PersistWriter *w) {
         tell_all(w, -ECANCELED);
         sd_event_source_disable_unref(w->child);
         sd_event_source_disable_unref(w->overdue);
-        sd_event_source_disable_unref(w->drain_timeout);
+        drain_clear(&w->drain);
         if (w->writing_waiters)
                 g_array_unref(w->writing_waiters);
         g_queue_clear(&w->queue);
@@ -161,13 +160,8 @@ static void __attribute__((noreturn)) child_run(const File *f, const char *direc
 }
 
 static void check_drained(PersistWriter *w) {
-        void (*drained)(void *userdata) = w->drained;
-
-        if (!drained || w->writing)
-                return;
-        w->drained = NULL;
-        w->drain_timeout = sd_event_source_disable_unref(w->drain_timeout);
-        drained(w->drained_userdata);
+        if (!w->writing)
+                drain_end(&w->drain);
 }
 
 /* A disk that stays full is told once, and once that it is not any more. */
@@ -282,27 +276,7 @@ bool persist_writer_get(const PersistWriter *w, const char *name, const char **r
         return f != NULL;
 }
 
-static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        PersistWriter *w = userdata;
-        void (*drained)(void *userdata) = w->drained;
-
-        log_warning("Not waiting any longer for %s to be written", w->writing->path);
-        w->drained = NULL;
-        w->drain_timeout = sd_event_source_disable_unref(w->drain_timeout);
-        drained(w->drained_userdata);
-        return 0;
-}
-
 void persist_writer_drain(PersistWriter *w, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
-        if (w->drained)
-                return;
-        w->drained = done;
-        w->drained_userdata = userdata;
-        if (sd_event_add_time_relative(w->event, &w->drain_timeout, CLOCK_BOOTTIME, timeout_usec, EVENT_ACCURACY_USEC,
-                                       on_drain_timeout, w) < 0) {
-                w->drained = NULL;
-                done(userdata);
-                return;
-        }
-        check_drained(w);
+        if (drain_begin(&w->drain, w->event, timeout_usec, "the disk", done, userdata))
+                check_drained(w);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/drain.h"
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
@@ -51,9 +52,7 @@ typedef struct Job {
 struct Takeover {
         sd_event *event;
         GHashTable *jobs; /* name → Job */
-        sd_event_source *drain_timeout;
-        void (*drained)(void *userdata);
-        void *drained_userdata;
+        Drain drain;
 };
 
 static Wish *wish_free(Wish *w) {
@@ -176,8 +175,6 @@ static void __attribute__((noreturn)) child_execute(char **argv, int error_fd) {
 static void job_next(Job *j);
 
 static void takeover_check_drained(Takeover *t) {
-        if (!t->drained)
-                return;
         GHashTableIter iter;
         gpointer value;
         g_hash_table_iter_init(&iter, t->jobs);
@@ -185,10 +182,7 @@ static void takeover_check_drained(Takeover *t) {
                 if (((Job *) value)->running)
                         return;
 
-        void (*drained)(void *userdata) = t->drained;
-        t->drained = NULL;
-        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
-        drained(t->drained_userdata);
+        drain_end(&t->drain);
 }
 
 static void job_log_exit(Job *j, const siginfo_t *si) {
@@ -335,7 +329,7 @@ Takeover *takeover_free(Takeover *t) {
         if (!t)
                 return NULL;
         g_hash_table_unref(t->jobs);
-        sd_event_source_disable_unref(t->drain_timeout);
+        drain_clear(&t->drain);
         sd_event_unref(t->event);
         g_free(t);
         return NULL;
@@ -377,17 +371,6 @@ void takeover_instance_removed(Takeover *t, Instance *i) {
         job_next(j);
 }
 
-static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        Takeover *t = userdata;
-        void (*drained)(void *userdata) = t->drained;
-
-        log_warning("Not waiting any longer for scripts to finish");
-        t->drained = NULL;
-        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
-        drained(t->drained_userdata);
-        return 0;
-}
-
 /**
  * takeover_drain() - at exit, wait for the scripts that run and those that wait behind them
  * @timeout_usec: at most that long
@@ -397,18 +380,6 @@ static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userda
  * SIGTERM twice.
  */
 void takeover_drain(Takeover *t, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
-        if (t->drained)
-                return;
-        t->drained = done;
-        t->drained_userdata = userdata;
-
-        int r = sd_event_add_time_relative(t->event, &t->drain_timeout, CLOCK_BOOTTIME, timeout_usec,
-                                           EVENT_ACCURACY_USEC, on_drain_timeout, t);
-        if (r < 0) {
-                log_warning_errno(r, "Not waiting for scripts, no timer: %m");
-                t->drained = NULL;
-                done(userdata);
-                return;
-        }
-        takeover_check_drained(t);
+        if (drain_begin(&t->drain, t->event, timeout_usec, "scripts to finish", done, userdata))
+                takeover_check_drained(t);
 }

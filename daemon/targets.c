@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/drain.h"
 #include "util/event-priority.h"
 #include "util/log.h"
 #include "util/message-ids.h"
@@ -40,9 +41,7 @@ struct Targets {
         const UnitOps *ops;
         void *ops_userdata;
         GHashTable *wishes; /* name -> Wish */
-        sd_event_source *drain_timeout;
-        void (*drained)(void *userdata);
-        void *drained_userdata;
+        Drain drain;
 };
 
 static void wish_free(void *data) {
@@ -62,7 +61,6 @@ static bool fulfilled(const Wish *w) {
 }
 
 static void check_drained(Targets *t) {
-        void (*drained)(void *userdata) = t->drained;
         GHashTableIter iter;
         void *value;
 
@@ -70,10 +68,7 @@ static void check_drained(Targets *t) {
         while (g_hash_table_iter_next(&iter, NULL, &value))
                 if (!fulfilled(value))
                         return;
-        t->drained = NULL;
-        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
-        if (drained)
-                drained(t->drained_userdata);
+        drain_end(&t->drain);
 }
 
 /* A unit that systemd restarts without end fails without end. */
@@ -264,7 +259,7 @@ Targets *targets_free(Targets *t) {
         if (!t)
                 return NULL;
         g_hash_table_unref(t->wishes);
-        sd_event_source_disable_unref(t->drain_timeout);
+        drain_clear(&t->drain);
         sd_event_unref(t->event);
         g_free(t);
         return NULL;
@@ -337,31 +332,7 @@ void targets_resume(Targets *t, const char *name, UnitsRole told) {
         w->wanted = w->certain = true;
 }
 
-static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        Targets *t = userdata;
-        void (*drained)(void *userdata) = t->drained;
-
-        log_warning("Not waiting any longer for systemd to stop the units of this role");
-        t->drained = NULL;
-        t->drain_timeout = sd_event_source_disable_unref(t->drain_timeout);
-        drained(t->drained_userdata);
-        return 0;
-}
-
 void targets_drain(Targets *t, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata) {
-        int r;
-
-        if (t->drained)
-                return;
-        t->drained = done;
-        t->drained_userdata = userdata;
-        r = sd_event_add_time_relative(t->event, &t->drain_timeout, CLOCK_BOOTTIME, timeout_usec, EVENT_ACCURACY_USEC,
-                                       on_drain_timeout, t);
-        if (r < 0) {
-                log_warning_errno(r, "Not waiting for systemd, no timer: %m");
-                t->drained = NULL;
-                done(userdata);
-                return;
-        }
-        check_drained(t);
+        if (drain_begin(&t->drain, t->event, timeout_usec, "systemd to stop the units of this role", done, userdata))
+                check_drained(t);
 }
