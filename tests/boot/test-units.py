@@ -533,9 +533,12 @@ def test_without_the_rule(lab):
     demote(n1)
     wait(lambda: lab.holder() == 2, "n2 holds the address")
     check(client.ping(), "the client reaches it")
+
+    def lines():
+        return [e["MESSAGE"] for e in n1.journal("_SYSTEMD_UNIT=vipd.service", "PRIORITY=4", since=began)]
+    wait(lines, "a line about it")
     n1.systemctl("stop", "vipd")
-    lines = [e["MESSAGE"] for e in n1.journal("_SYSTEMD_UNIT=vipd.service", "PRIORITY=4", since=began)]
-    check(len(lines) == 1 and "refuses to start vipd-backup@web.target" in lines[0], lines)
+    check(len(lines()) == 1 and "refuses to start vipd-backup@web.target" in lines()[0], lines())
 
 
 # systemd and its bus, while roles change
