@@ -79,7 +79,7 @@ class Gate:
 
     def open(self):
         """Awaits somebody who waits, and lets him pass. Closed again afterwards."""
-        wait(self.reached, f"somebody waits at {self.path}")
+        wait(self.reached, f"somebody waits at {self.path}", 30)
         os.close(self.fd)
         self.fd = None
 

@@ -140,7 +140,7 @@ def test_restart_in_the_middle_of_a_script(lab):
         node.write("/usr/local/bin/up", "#!/bin/sh\ncat /gate\n", mode=0o755)
     n1, n2, client = lab.elected(2, prepare, Takeover_UpScript="/usr/local/bin/up")
     n1.wait_role("master", *HOOKS)
-    wait(n1.gate.reached, "the script runs")
+    wait(n1.gate.reached, "the script runs", 30)
 
     def restart():
         n1.systemctl("restart", "--no-block", "vipd")
@@ -158,7 +158,7 @@ def test_restart_while_units_start(lab):
         node.hook("slow.service", "Type=oneshot\nRemainAfterExit=yes\nExecStart=cat /gate")
     n1, n2, client = lab.booted(2, prepare, Takeover_UnitsBeforeAddress="yes")
     n1.wait_state("master")
-    wait(n1.gate.reached, "the hook starts")
+    wait(n1.gate.reached, "the hook starts", 30)
     began = now()
     n1.systemctl("restart", "vipd")
     wait(lambda: resumed(n1, began) == ["master"], "it goes on as master")
@@ -218,7 +218,7 @@ def test_stop_waits_for_the_down_script(lab):
     n1, n2, _ = lab.elected(2, prepare, Takeover_DownScript="/usr/local/bin/down")
     n1.write("/etc/now", "")
     n1.systemctl("stop", "--no-block", "vipd")
-    wait(n1.gate.reached, "the script runs")
+    wait(n1.gate.reached, "the script runs", 30)
     wait(lambda: lab.holder() == 2, "the address is another's already")
     n1.wait_role(None, *HOOKS)
     hold(lambda: n1.active("vipd.service") == "deactivating", "vipd waits for nothing but the script", 0.5)
