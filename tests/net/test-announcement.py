@@ -64,17 +64,17 @@ def test_count_and_spacing(lab):
     wait(lambda: now() > at + 2_000_000, "two seconds")
     for kind, events in rounds(lab, n1).items():
         check(len(events) == 4, f"{len(events)} of {kind}")
-        for first, second in zip(events, events[1:]):
-            # the beat is the loop's; on a busy machine a frame may leave some time after it, and the next one so much sooner
-            check(150_000 < second.t - first.t < 900_000, f"{kind} after {second.t - first.t} us")
+        # the beat is the loop's; on a busy machine one frame may leave some time after it, and the next one so much sooner
+        gaps = [second.t - first.t for first, second in zip(events, events[1:])]
+        check(250_000 < L.median(gaps) < 400_000 and min(gaps) > 150_000, f"{kind} after {gaps} us")
 
 
 def test_refresh(lab):
     (n1,) = lab.nodes(1)
     start(n1, Announce_Count=1, Announce_Refresh="400ms")
     found = wait_rounds(lab, n1, 4)
-    for first, second in zip(found["request"], found["request"][1:]):
-        check(200_000 < second.t - first.t < 1_200_000, f"after {second.t - first.t} us")
+    gaps = [second.t - first.t for first, second in zip(found["request"], found["request"][1:])]
+    check(350_000 < L.median(gaps) < 600_000 and min(gaps) > 200_000, f"after {gaps} us")
 
 
 def test_neighbours_are_corrected(lab):
