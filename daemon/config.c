@@ -6,6 +6,66 @@
 
 /* The value that a .vip file becomes: its defaults, its end, and whether two are the same. Knows no file. */
 
+static const char *const check_type_names[N_CHECK_TYPES] = {
+        [CHECK_TYPE_UNIT] = "unit",
+        [CHECK_TYPE_LINK] = "link",
+        [CHECK_TYPE_COMMAND] = "command",
+        [CHECK_TYPE_HTTP] = "http",
+        [CHECK_TYPE_TCP] = "tcp",
+};
+
+const char *check_type_to_string(CheckType type) {
+        return check_type_names[type];
+}
+
+CheckConfig *check_config_new_default(const char *name) {
+        CheckConfig *c = g_new0(CheckConfig, 1);
+
+        c->name = g_strdup(name);
+        c->method = g_strdup("GET");
+        c->expect_status = g_strdup("200-299");
+        c->verify_tls = true;
+        c->interval_usec = 2000000;
+        c->timeout_usec = 1000000;
+        c->rise = 2;
+        c->fall = 3;
+        c->weight = 100;
+        return c;
+}
+
+static void check_config_free(void *config) {
+        CheckConfig *c = config;
+
+        g_free(c->name);
+        g_free(c->unit);
+        g_strfreev(c->command);
+        g_free(c->url);
+        g_free(c->method);
+        g_free(c->expect_status);
+        g_free(c->expect);
+        g_free(c->ca_file);
+        g_free(c->unix_socket);
+        g_free(c->address);
+        g_free(c);
+}
+
+static bool commands_equal(char *const *a, char *const *b) {
+        if (!a || !b)
+                return a == b;
+        return g_strv_equal((const char *const *) a, (const char *const *) b);
+}
+
+bool check_config_equal(const CheckConfig *a, const CheckConfig *b) {
+        return g_str_equal(a->name, b->name) && a->type == b->type && g_strcmp0(a->unit, b->unit) == 0 &&
+               g_str_equal(a->interface, b->interface) && commands_equal(a->command, b->command) && g_strcmp0(a->url, b->url) == 0 &&
+               g_str_equal(a->method, b->method) && g_str_equal(a->expect_status, b->expect_status) &&
+               g_strcmp0(a->expect, b->expect) == 0 && g_strcmp0(a->ca_file, b->ca_file) == 0 &&
+               g_strcmp0(a->unix_socket, b->unix_socket) == 0 && a->verify_tls == b->verify_tls &&
+               a->follow_redirects == b->follow_redirects && g_strcmp0(a->address, b->address) == 0 &&
+               a->interval_usec == b->interval_usec && a->timeout_usec == b->timeout_usec && a->rise == b->rise && a->fall == b->fall &&
+               a->release == b->release && a->weight == b->weight;
+}
+
 /**
  * instance_config_new_default() - every key at its default; address, interface, VHID and key are still missing
  */
@@ -22,6 +82,7 @@ InstanceConfig *instance_config_new_default(const char *name) {
         c->announce = (AnnounceConfig) { .count = 5, .interval_usec = 200000, .refresh_usec = CONFIG_USEC_UNSET };
         c->takeover.demote_hold_usec = 3000000;
         c->takeover.unit_timeout_usec = 30000000;
+        c->checks = g_ptr_array_new_with_free_func(check_config_free);
         return c;
 }
 
@@ -37,6 +98,7 @@ InstanceConfig *instance_config_free(InstanceConfig *c) {
         g_free(c->takeover.up_script);
         g_free(c->takeover.down_script);
         g_free(c->takeover.script_parameter);
+        g_ptr_array_unref(c->checks);
         g_free(c);
         return NULL;
 }
@@ -62,6 +124,15 @@ static bool takeover_equal(const TakeoverConfig *a, const TakeoverConfig *b) {
                a->unit_timeout_usec == b->unit_timeout_usec && a->demote_on_unit_failure == b->demote_on_unit_failure;
 }
 
+static bool checks_equal(const GPtrArray *a, const GPtrArray *b) {
+        if (a->len != b->len)
+                return false;
+        for (guint k = 0; k < a->len; k++)
+                if (!check_config_equal(g_ptr_array_index(a, k), g_ptr_array_index(b, k)))
+                        return false;
+        return true;
+}
+
 /**
  * instance_config_equal() - would a reload from one to the other change anything?
  */
@@ -77,7 +148,8 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
                a->ignore_carrier == b->ignore_carrier && a->lease == b->lease && a->lease_sec == b->lease_sec &&
                a->start_delay_usec == b->start_delay_usec && carp_equal(&a->carp, &b->carp) &&
                a->announce.count == b->announce.count && a->announce.interval_usec == b->announce.interval_usec &&
-               a->announce.refresh_usec == b->announce.refresh_usec && takeover_equal(&a->takeover, &b->takeover);
+               a->announce.refresh_usec == b->announce.refresh_usec && takeover_equal(&a->takeover, &b->takeover) &&
+               checks_equal(a->checks, b->checks);
 }
 
 bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o) {

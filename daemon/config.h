@@ -14,6 +14,7 @@
 #define CONFIG_USEC_UNSET UINT64_MAX /* StartDelay=: one dead interval; Refresh=: never */
 #define CONFIG_PEERS_MAX 32
 #define CONFIG_ADDRESSES_MAX 64
+#define CONFIG_CHECKS_MAX 16
 
 typedef enum ConfigLease {
         CONFIG_LEASE_AUTO,
@@ -53,6 +54,32 @@ typedef struct TakeoverConfig {
         bool demote_on_unit_failure;
 } TakeoverConfig;
 
+typedef enum CheckType {
+        CHECK_TYPE_UNIT,    /* a systemd unit is active */
+        CHECK_TYPE_LINK,    /* another interface has its link */
+        CHECK_TYPE_COMMAND, /* a program exits with 0 */
+        CHECK_TYPE_HTTP,
+        CHECK_TYPE_TCP,
+} CheckType;
+#define N_CHECK_TYPES 5
+
+/* One [Check NAME]. What belongs to another type is at its default. */
+typedef struct CheckConfig {
+        char *name;
+        CheckType type;
+        char *unit;
+        char interface[IF_NAMESIZE];
+        char **command; /* argv */
+        char *url, *method, *expect_status, *expect; /* expect: regular expression, NULL: any body */
+        char *ca_file, *unix_socket;                 /* NULL: the system's; none */
+        bool verify_tls, follow_redirects;
+        char *address; /* HOST:PORT */
+        uint64_t interval_usec, timeout_usec;
+        uint32_t rise, fall;
+        bool release;    /* while failing: not master at all; else `weight` more demotion */
+        uint32_t weight; /* 1..254 */
+} CheckConfig;
+
 typedef struct InstanceConfig {
         char *name;        /* "web" */
         char *path;        /* main file; NULL for vipd-ucarp */
@@ -68,8 +95,12 @@ typedef struct InstanceConfig {
         CarpConfig carp;
         AnnounceConfig announce;
         TakeoverConfig takeover;
+        GPtrArray *checks; /* CheckConfig *, as in the file */
 } InstanceConfig;
 
+const char *check_type_to_string(CheckType type); /* "unit", ... */
+CheckConfig *check_config_new_default(const char *name);
+bool check_config_equal(const CheckConfig *a, const CheckConfig *b);
 InstanceConfig *instance_config_new_default(const char *name); /* every key at its default; no address, interface, key */
 InstanceConfig *instance_config_free(InstanceConfig *c);       /* wipes the key */
 bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b);

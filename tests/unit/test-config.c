@@ -296,14 +296,149 @@ static void test_each_mistake_has_its_line_and_sentence(Fixture *f, gconstpointe
         }
 }
 
-static void test_later_sections_are_refused_as_not_supported(Fixture *f, gconstpointer data) {
-        g_autofree char *text = vip(f, "", "[Check haproxy]\nType=unit\n");
+static const CheckConfig *check(const InstanceConfig *c, guint k) {
+        g_assert_cmpuint(k, <, c->checks->len);
+        return g_ptr_array_index(c->checks, k);
+}
+
+static void test_checks_of_every_type(Fixture *f, gconstpointer data) {
+        g_autofree char *text = vip(f, "",
+                                    "[Check haproxy]\nType=unit\nUnit=haproxy.service\n"
+                                    "[Check uplink]\nType=link\nInterface=eth1\nOnFailure=release\nRise=1\nFall=1\n"
+                                    "[Check script]\nType=command\nCommand=/bin/test -e \"/run/a b\"\nInterval=500ms\nTimeout=250ms\nWeight=7\n"
+                                    "[Check page]\nType=http\nURL=https://192.0.2.1:8443/health?x=1\nMethod=HEAD\nExpectStatus=200-204 301\n"
+                                    "Expect=^ok|fine$\nVerifyTLS=no\nCAFile=/ca.pem\nUnixSocket=/run/sock\nFollowRedirects=yes\n"
+                                    "[Check port]\nType=tcp\nAddress=[2001:db8::1]:80\n");
         g_autoptr(ConfigSet) set = NULL;
+        const InstanceConfig *c;
 
         put(f->high, "web.vip", text);
+        put(f->high, "web.vip.d/10-slow.conf", "[Check port]\nInterval=10s\n[Check more]\nType=tcp\nAddress=localhost:1\n");
         set = load(f);
-        g_assert_null(entry(set, "web")->config);
-        assert_told(set, true, 7, "?Check haproxy?: health checks are not supported by this version");
+        c = good(set, "web");
+        g_assert_cmpuint(set->diagnostics->len, ==, 0);
+        g_assert_cmpuint(c->checks->len, ==, 6);
+        g_assert_cmpstr(check(c, 0)->name, ==, "haproxy");
+        g_assert_cmpint(check(c, 0)->type, ==, CHECK_TYPE_UNIT);
+        g_assert_cmpstr(check(c, 0)->unit, ==, "haproxy.service");
+        g_assert_cmpuint(check(c, 0)->interval_usec, ==, 2000000);
+        g_assert_cmpuint(check(c, 0)->timeout_usec, ==, 1000000);
+        g_assert_cmpuint(check(c, 0)->rise, ==, 2);
+        g_assert_cmpuint(check(c, 0)->fall, ==, 3);
+        g_assert_cmpuint(check(c, 0)->weight, ==, 100);
+        g_assert_false(check(c, 0)->release);
+        g_assert_cmpstr(check(c, 1)->interface, ==, "eth1");
+        g_assert_true(check(c, 1)->release);
+        g_assert_cmpuint(check(c, 1)->rise, ==, 1);
+        g_assert_cmpuint(check(c, 1)->fall, ==, 1);
+        g_assert_cmpint((int) g_strv_length(check(c, 2)->command), ==, 3);
+        g_assert_cmpstr(check(c, 2)->command[2], ==, "/run/a b");
+        g_assert_cmpuint(check(c, 2)->interval_usec, ==, 500000);
+        g_assert_cmpuint(check(c, 2)->timeout_usec, ==, 250000);
+        g_assert_cmpuint(check(c, 2)->weight, ==, 7);
+        g_assert_cmpstr(check(c, 3)->url, ==, "https://192.0.2.1:8443/health?x=1");
+        g_assert_cmpstr(check(c, 3)->method, ==, "HEAD");
+        g_assert_cmpstr(check(c, 3)->expect_status, ==, "200-204 301");
+        g_assert_cmpstr(check(c, 3)->expect, ==, "^ok|fine$");
+        g_assert_false(check(c, 3)->verify_tls);
+        g_assert_cmpstr(check(c, 3)->ca_file, ==, "/ca.pem");
+        g_assert_cmpstr(check(c, 3)->unix_socket, ==, "/run/sock");
+        g_assert_true(check(c, 3)->follow_redirects);
+        g_assert_cmpstr(check(c, 4)->address, ==, "[2001:db8::1]:80");
+        g_assert_cmpuint(check(c, 4)->interval_usec, ==, 10000000);
+        g_assert_cmpstr(check(c, 5)->name, ==, "more");
+        g_assert_true(check(c, 4)->verify_tls);
+        g_assert_cmpstr(check(c, 4)->method, ==, "GET");
+        g_assert_cmpstr(check(c, 4)->expect_status, ==, "200-299");
+}
+
+/* What a reload compares: each key of a check, one at a time. */
+static void test_a_reload_notices_each_key_of_a_check(Fixture *f, gconstpointer data) {
+        static const char *const changes[] = {
+                "Type=tcp\nAddress=a:1\n", "URL=http://b/\n", "Method=HEAD\n", "ExpectStatus=204\n", "Expect=x\n", "VerifyTLS=no\n",
+                "CAFile=/b\n", "UnixSocket=/b\n", "FollowRedirects=yes\n", "Interval=3s\n", "Timeout=2s\n", "Rise=4\n", "Fall=4\n",
+                "OnFailure=release\n", "Weight=4\n", "[Check b]\nType=unit\nUnit=b.service\n",
+        };
+        g_autofree char *text = vip(f, "", "[Check a]\nType=http\nURL=http://a/\n");
+        g_autoptr(ConfigSet) before = NULL;
+
+        put(f->high, "web.vip", text);
+        before = load(f);
+        for (size_t k = 0; k < G_N_ELEMENTS(changes); k++) {
+                g_autofree char *drop_in = g_strdup_printf("[Check a]\n%s", changes[k]);
+                g_autoptr(ConfigSet) after = NULL;
+
+                put(f->high, "web.vip.d/x.conf", drop_in);
+                after = load(f);
+                g_test_message("%s", changes[k]);
+                g_assert_nonnull(entry(after, "web")->config);
+                g_assert_true(instance_config_equal(entry(before, "web")->config, entry(before, "web")->config));
+                g_assert_false(instance_config_equal(entry(before, "web")->config, entry(after, "web")->config));
+        }
+}
+
+static void test_each_mistake_in_a_check_has_its_line_and_sentence(Fixture *f, gconstpointer data) {
+        static const struct {
+                unsigned line;
+                bool error;
+                const char *text, *pattern;
+        } wrong[] = {
+                { 7, true, "[Check]\n", "a check needs a name: *" },
+                { 7, true, "[Check a b]\n", "a check needs a name: *" },
+                { 7, true, "[Check a]\n", "?Check a?: Type= is missing" },
+                { 7, true, "[Check a]\nUnit=a.service\n", "?Check a?: Type= is missing" },
+                { 7, true, "[Check a]\nType=unit\n", "?Check a?: Unit= is missing" },
+                { 7, true, "[Check a]\nType=link\n", "?Check a?: Interface= is missing" },
+                { 7, true, "[Check a]\nType=command\n", "?Check a?: Command= is missing" },
+                { 7, true, "[Check a]\nType=http\n", "?Check a?: URL= is missing" },
+                { 7, true, "[Check a]\nType=tcp\n", "?Check a?: Address= is missing" },
+                { 8, true, "[Check a]\nType=ping\n", "Type=ping: allowed is unit, link, command, http or tcp" },
+                { 9, true, "[Check a]\nType=unit\nUnit=haproxy\n", "Unit=haproxy: allowed is the full name of a unit*" },
+                { 9, true, "[Check a]\nType=command\nCommand=true\n", "Command=true: allowed is an absolute path*" },
+                { 9, true, "[Check a]\nType=command\nCommand=/bin/echo \"x\n", "Command=*: allowed is an absolute path and arguments, with quotes in pairs*" },
+                { 9, true, "[Check a]\nType=http\nURL=ftp://a/\n", "URL=ftp://a/: allowed is http://HOST*" },
+                { 9, true, "[Check a]\nType=http\nURL=http:///x\n", "URL=http:///x: allowed is http://HOST*" },
+                { 10, true, "[Check a]\nType=http\nURL=http://a/\nExpectStatus=20x\n", "ExpectStatus=20x: allowed is a list of statuses*" },
+                { 10, true, "[Check a]\nType=http\nURL=http://a/\nExpectStatus=299-200\n", "ExpectStatus=299-200: allowed is a list*" },
+                { 10, true, "[Check a]\nType=http\nURL=http://a/\nMethod=get\n", "Method=get: allowed is a method of HTTP in capitals*" },
+                { 10, true, "[Check a]\nType=http\nURL=http://a/\nExpect=(\n", "Expect=(: allowed is a regular expression*" },
+                { 9, true, "[Check a]\nType=tcp\nAddress=192.0.2.1\n", "Address=192.0.2.1: allowed is HOST:PORT*" },
+                { 9, true, "[Check a]\nType=tcp\nAddress=2001:db8::1:80\n", "Address=*: allowed is HOST:PORT, and ?ADDRESS?:PORT for IPv6" },
+                { 9, true, "[Check a]\nType=tcp\nAddress=a:0\n", "Address=a:0: allowed is HOST:PORT*" },
+                { 8, true, "[Check a]\nInterval=10ms\n", "Interval=10ms: allowed is a time from 100ms to 1h*" },
+                { 8, true, "[Check a]\nTimeout=0\n", "Timeout=0: allowed is a time from 10ms to 1h*" },
+                { 8, true, "[Check a]\nRise=0\n", "Rise=0: allowed is a whole number from 1 to 100" },
+                { 8, true, "[Check a]\nFall=101\n", "Fall=101: allowed is a whole number from 1 to 100" },
+                { 8, true, "[Check a]\nWeight=255\n", "Weight=255: allowed is a whole number from 1 to 254" },
+                { 8, true, "[Check a]\nOnFailure=stop\n", "OnFailure=stop: allowed is demote or release" },
+                { 10, false, "[Check a]\nType=tcp\nAddress=a:1\nURL=http://a/\n", "URL= says nothing to a check with Type=tcp, ignored" },
+                { 8, false, "[Check a]\nIntervall=1s\n", "unknown key Intervall= in ?Check a?, ignored; did you mean Interval= in ?Check??" },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(wrong); k++) {
+                g_autofree char *text = vip(f, "", wrong[k].text);
+                g_autoptr(ConfigSet) set = NULL;
+
+                put(f->high, "web.vip", text);
+                set = load(f);
+                g_test_message("%s", wrong[k].text);
+                assert_told(set, wrong[k].error, wrong[k].line, wrong[k].pattern);
+                if (wrong[k].error)
+                        g_assert_null(entry(set, "web")->config);
+        }
+}
+
+static void test_an_instance_has_at_most_sixteen_checks(Fixture *f, gconstpointer data) {
+        g_autoptr(GString) checks = g_string_new(NULL);
+        g_autofree char *text = NULL;
+        g_autoptr(ConfigSet) set = NULL;
+
+        for (unsigned k = 0; k < 17; k++)
+                g_string_append_printf(checks, "[Check c%u]\nType=tcp\nAddress=a:1\n", k);
+        text = vip(f, "", checks->str);
+        put(f->high, "web.vip", text);
+        set = load(f);
+        assert_told(set, true, 7 + 3 * 16, "this is one check more than the 16 that an instance may have");
 }
 
 static void test_unknown_words_are_warned_of_with_the_nearest(Fixture *f, gconstpointer data) {
@@ -733,7 +868,10 @@ int main(int argc, char **argv) {
         ADD(every_key_is_read);
         ADD(a_reload_notices_each_of_the_unit_keys);
         ADD(each_mistake_has_its_line_and_sentence);
-        ADD(later_sections_are_refused_as_not_supported);
+        ADD(checks_of_every_type);
+        ADD(a_reload_notices_each_key_of_a_check);
+        ADD(each_mistake_in_a_check_has_its_line_and_sentence);
+        ADD(an_instance_has_at_most_sixteen_checks);
         ADD(unknown_words_are_warned_of_with_the_nearest);
         ADD(all_that_is_missing_is_told_at_once);
         ADD(conflicts_break_the_later_instance_alone_and_name_both_lines);
