@@ -24,6 +24,7 @@ void handover_entry_free(void *entry) {
         HandoverEntry *e = entry;
 
         g_free(e->name);
+        g_strfreev(e->failing);
         g_free(e);
 }
 
@@ -82,6 +83,8 @@ char *handover_format(GPtrArray *entries) {
                 g_key_file_set_uint64(file, e->name, "ChangedUSec", e->memory.changed_usec);
                 g_key_file_set_uint64(file, e->name, "ChangedRealtimeUSec", e->memory.changed_realtime_usec);
                 set_peers(file, e);
+                if (e->failing)
+                        g_key_file_set_string_list(file, e->name, "FailingChecks", (const char *const *) e->failing, g_strv_length(e->failing));
                 if (e->units_certain)
                         g_key_file_set_string(file, e->name, "Units", units_names[e->units]);
         }
@@ -168,6 +171,7 @@ static HandoverEntry *parse_entry(GKeyFile *file, const char *group) {
         e->memory.changed_usec = g_key_file_get_uint64(file, group, "ChangedUSec", NULL);
         e->memory.changed_realtime_usec = g_key_file_get_uint64(file, group, "ChangedRealtimeUSec", NULL);
         get_peers(file, e);
+        e->failing = g_key_file_get_string_list(file, group, "FailingChecks", NULL, NULL);
         e->units_certain = units >= 0;
         e->units = units >= 0 ? (UnitsRole) units : UNITS_ROLE_NONE;
         return e;

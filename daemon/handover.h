@@ -18,6 +18,7 @@ typedef struct HandoverEntry {
         InstanceMemory memory;
         bool units_certain; /* systemd was told `units`, and all that followed is over */
         UnitsRole units;
+        char **failing; /* names of the checks that count as failed; NULL: none */
 } HandoverEntry;
 
 void handover_entry_free(void *entry);

@@ -17,6 +17,9 @@
 #define NOTICES_BURST 3
 #define NOTICES_USEC (60 * USEC_PER_SEC)
 
+#define CHECKS_BURST 20
+#define CHECKS_USEC (60 * USEC_PER_SEC)
+
 #define N_FIELDS 8
 
 typedef struct Facts {
@@ -45,6 +48,7 @@ static const LogField *facts(Facts *f, const Instance *i, ElectionState state, c
 
 void instance_log_init(InstanceLog *l) {
         *l = (InstanceLog) { .transitions = { .interval_usec = TRANSITIONS_USEC, .burst = TRANSITIONS_BURST } };
+        l->checks = (RateLimit) { .interval_usec = CHECKS_USEC, .burst = CHECKS_BURST };
         for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
                 l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
 }
@@ -105,6 +109,49 @@ void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notic
                           "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
                 break;
         }
+}
+
+static const InstanceCheck *find_check(const Instance *i, const char *name) {
+        const GPtrArray *checks = instance_checks(i);
+
+        for (guint k = 0; k < checks->len; k++)
+                if (g_str_equal(((InstanceCheck *) g_ptr_array_index(checks, k))->name, name))
+                        return g_ptr_array_index(checks, k);
+        return NULL;
+}
+
+/**
+ * instance_log_check() - a line when the verdict of a check changed, or was first heard and bad
+ * @name: of a check of ours
+ * @before: what it said before
+ */
+void instance_log_check(InstanceLog *l, const Instance *i, const char *name, const InstanceCheck *before, uint64_t now_usec) {
+        const InstanceCheck *check = find_check(i, name);
+        bool first = before->state == CHECK_STATE_UNKNOWN && before->failed && check->state == CHECK_STATE_FAILING;
+        const char *instance = instance_config(i)->name;
+        char demotion[16], more[RATELIMIT_TEXT_BYTES];
+        const LogField fields[] = {
+                { "VIPD_INSTANCE", instance },
+                { "VIPD_CHECK", name },
+                { "VIPD_OUTPUT", check->output },
+                { "VIPD_DEMOTION", demotion },
+                { NULL, NULL },
+        };
+        uint64_t n_suppressed;
+
+        /* what is new and unknown has said nothing yet */
+        if ((!before->name && check->state == CHECK_STATE_UNKNOWN) || (check->failed == before->failed && !first))
+                return;
+        if (!ratelimit_pass(&l->checks, now_usec, &n_suppressed))
+                return;
+        (void) g_snprintf(demotion, sizeof(demotion), "%u", instance_demotion(i));
+        (void) ratelimit_format(n_suppressed, more);
+        log_write(check->failed ? LOG_WARNING : LOG_NOTICE, check->failed ? MESSAGE_ID_CHECK_FAILED_STR : MESSAGE_ID_CHECK_PASSED_STR, fields, 0,
+                  __FILE__, __LINE__, __func__, "%s: check %s %s%s%s; demotion is %s%s", instance, name,
+                  !check->failed                             ? "passes"
+                  : check->state == CHECK_STATE_UNKNOWN      ? "has not answered for so long that it counts as failed"
+                                                             : "fails",
+                  *check->output != '\0' ? ": " : "", check->output, demotion, more);
 }
 
 void instance_log_reloaded(InstanceLog *l) {

@@ -5,11 +5,13 @@
 #include "util/ratelimit.h"
 
 typedef struct InstanceLog {
-        RateLimit transitions, notices[N_INSTANCE_NOTICES];
+        RateLimit transitions, checks, notices[N_INSTANCE_NOTICES];
         bool restored_told;
 } InstanceLog;
 
 void instance_log_init(InstanceLog *l);
 void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTransition *t, uint64_t now_usec);
 void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notice, int error, uint64_t now_usec);
+/* before: what the check said before; no name: it is new. */
+void instance_log_check(InstanceLog *l, const Instance *i, const char *name, const InstanceCheck *before, uint64_t now_usec);
 void instance_log_reloaded(InstanceLog *l); /* somebody looked after it: what is said once may be said again */

@@ -15,6 +15,10 @@
 /* An address that somebody else removes is put back at once; whoever fights us for it more often than this in a second wins. */
 #define RESTORES_PER_SEC 20
 #define USEC_PER_SEC UINT64_C(1000000)
+/* So many adverts in a row that could not be sent demote us, and so many that could, end it (ip_carp.c, CARP_SENDAD_MAX_ERRORS and
+ * CARP_SENDAD_MIN_SUCCESS; by FreeBSD's net.inet.carp.senderr_demotion_factor). */
+#define SENDS_IN_A_ROW 3
+#define SEND_DEMOTION 240
 /* Who yields to us may have announced himself after we did. So long after each advert of his, the last of which is his farewell, caches that
  * believed him are corrected. */
 #define CONTESTED_USEC UINT64_C(1000)
@@ -43,6 +47,9 @@ struct Instance {
         bool leaving;           /* master, but `farewell` is to follow as soon as the units are down */
         ElectionEvent farewell;
         GPtrArray *unit_failures; /* InstanceUnitFailure */
+        GPtrArray *checks;        /* InstanceCheck */
+        unsigned n_sends;         /* in a row that contradict send_demoted */
+        bool send_demoted;
 
         uint64_t renew_usec; /* master: the lease; UINT64_MAX: none */
         uint32_t n_announce; /* rounds left in this burst */
@@ -192,6 +199,7 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
         memcpy(by_ipv6.digest, i->next_ipv6_digest, CARP_DIGEST_BYTES);
         carp_encode(&by_ipv6, ipv6);
         r = i->ops->send(i->ops_userdata, ipv4, ipv6);
+        i->n_sends = (r < 0) != i->send_demoted ? i->n_sends + 1 : 0;
         if (r < 0) {
                 i->statistics.send_errors++;
                 notice(i, INSTANCE_NOTICE_SEND_FAILED, r);
@@ -222,6 +230,36 @@ static void notify(Instance *i, unsigned changes, const InstanceTransition *tran
 }
 
 static void step(Instance *i, const ElectionEvent *event, const IpAddress *master, uint64_t now_usec);
+
+/* A check's own part in the configuration, or NULL. */
+static const CheckConfig *find_check_config(const Instance *i, const char *name) {
+        for (guint k = 0; k < i->config->checks->len; k++) {
+                const CheckConfig *c = g_ptr_array_index(i->config->checks, k);
+
+                if (g_str_equal(c->name, name))
+                        return c;
+        }
+        return NULL;
+}
+
+static void update_health(Instance *i, uint64_t now_usec);
+
+/* What failing checks and failing adverts add up to. */
+static void update_demotion(Instance *i, uint64_t now_usec) {
+        uint32_t demotion = i->send_demoted ? SEND_DEMOTION : 0;
+
+        for (guint k = 0; k < i->checks->len; k++) {
+                const InstanceCheck *check = g_ptr_array_index(i->checks, k);
+                const CheckConfig *c = find_check_config(i, check->name);
+
+                if (c && check->failed && !c->release)
+                        demotion += c->weight;
+        }
+        if (demotion == i->election.demotion)
+                return;
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, NULL, now_usec);
+        notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
+}
 
 /* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
 static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *master, uint64_t now_usec) {
@@ -285,8 +323,16 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 carry_out(i, &next, NULL, now_usec);
         }
         /* who was outdone while the units stopped has still been told to leave */
-        if (left_early)
+        if (u->changed && u->from == ELECTION_STATE_MASTER) {
+                /* a backup sends nothing by which it could show that it can again */
+                i->n_sends = 0;
+                i->send_demoted = false;
+                update_demotion(i, now_usec);
+        }
+        if (left_early) {
                 step(i, &i->farewell, NULL, now_usec);
+                update_health(i, now_usec);
+        }
 }
 
 static void step(Instance *i, const ElectionEvent *event, const IpAddress *master, uint64_t now_usec) {
@@ -305,6 +351,14 @@ static void unit_failure_free(void *data) {
         g_free(f);
 }
 
+static void check_free(void *data) {
+        InstanceCheck *c = data;
+
+        g_free(c->name);
+        g_free(c->output);
+        g_free(c);
+}
+
 /**
  * instance_new() - one instance, in init until instance_set_link() says that its link is usable
  */
@@ -321,6 +375,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
                 i->observer = *observer;
         i->problem = g_strdup("");
         i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
+        i->checks = g_ptr_array_new_with_free_func(check_free);
         i->renew_usec = i->announce_usec = UINT64_MAX;
         make_hmac(i);
         replay_init(&i->replay, config->carp.strict_replay, seed);
@@ -342,6 +397,7 @@ Instance *instance_free(Instance *i) {
         carp_hmac_free(i->hmac_link_local);
         instance_config_free(i->config);
         g_ptr_array_unref(i->unit_failures);
+        g_ptr_array_unref(i->checks);
         g_free(i->problem);
         g_free(i);
         return NULL;
@@ -496,6 +552,11 @@ static void give_up_address(Instance *i, uint64_t now_usec) {
  */
 void instance_on_timer(Instance *i, uint64_t now_usec) {
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
+        if (i->n_sends >= SENDS_IN_A_ROW) {
+                i->n_sends = 0;
+                i->send_demoted = !i->send_demoted;
+                update_demotion(i, now_usec);
+        }
         if (!holds(i))
                 return;
         /* renew now what would be due before the next advert wakes us */
@@ -595,6 +656,7 @@ void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
         else if (i->leaving) {
                 i->leaving = false;
                 notify(i, INSTANCE_CHANGE_UNITS, NULL);
+                update_health(i, now_usec);
         } else
                 step(i,
                      &(ElectionEvent) { .type = ELECTION_EVENT_UNBAR, .u.bar.reason = ELECTION_REASON_DISABLED },
@@ -607,11 +669,79 @@ void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
                NULL);
 }
 
-void instance_set_demotion(Instance *i, uint32_t demotion, uint64_t now_usec) {
-        if (demotion == i->election.demotion)
-                return;
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, NULL, now_usec);
-        notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
+/* The check decides whether we may be master at all; one that does so again while we leave calls that off. */
+static void set_health(Instance *i, bool healthy, uint64_t now_usec) {
+        bool will_be_barred = i->leaving && i->farewell.type == ELECTION_EVENT_BAR && i->farewell.u.bar.reason == ELECTION_REASON_HEALTH;
+        const ElectionEvent bar = { .type = healthy ? ELECTION_EVENT_UNBAR : ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_HEALTH };
+
+        if (healthy && will_be_barred) {
+                i->leaving = false;
+                notify(i, INSTANCE_CHANGE_UNITS, NULL);
+        } else if (healthy && election_is_barred(&i->election, ELECTION_REASON_HEALTH))
+                step(i, &bar, NULL, now_usec);
+        else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) &&
+                 !(i->leaving && i->farewell.type != ELECTION_EVENT_DEMOTE)) /* who leaves for longer is judged when he has left */
+                leave(i, &bar, true, now_usec);
+}
+
+static void update_health(Instance *i, uint64_t now_usec) {
+        bool healthy = true;
+
+        for (guint k = 0; k < i->checks->len; k++) {
+                const InstanceCheck *check = g_ptr_array_index(i->checks, k);
+                const CheckConfig *c = find_check_config(i, check->name);
+
+                if (c && check->failed && c->release)
+                        healthy = false;
+        }
+        update_demotion(i, now_usec);
+        set_health(i, healthy, now_usec);
+}
+
+static InstanceCheck *find_check(const Instance *i, const char *name) {
+        for (guint k = 0; k < i->checks->len; k++) {
+                InstanceCheck *check = g_ptr_array_index(i->checks, k);
+
+                if (g_str_equal(check->name, name))
+                        return check;
+        }
+        return NULL;
+}
+
+/**
+ * instance_set_check() - what a check of ours says now
+ * @failed: does it count as failed? What is unknown may
+ * @output: one line, copied
+ */
+void instance_set_check(Instance *i, const char *name, CheckState state, bool failed, const char *output, uint64_t now_usec) {
+        InstanceCheck *check = find_check(i, name);
+
+        if (!check) {
+                check = g_new0(InstanceCheck, 1);
+                check->name = g_strdup(name);
+                g_ptr_array_add(i->checks, check);
+        }
+        check->state = state;
+        check->failed = failed;
+        g_free(check->output);
+        check->output = g_strdup(output);
+        notify(i, INSTANCE_CHANGE_CHECKS, NULL);
+        update_health(i, now_usec);
+}
+
+/* The configuration has other checks now: those that went are forgotten, and what they did ends. */
+static void drop_checks(Instance *i, uint64_t now_usec) {
+        guint before = i->checks->len;
+
+        for (guint k = before; k > 0; k--) {
+                const InstanceCheck *check = g_ptr_array_index(i->checks, k - 1);
+
+                if (!find_check_config(i, check->name))
+                        g_ptr_array_remove_index(i->checks, k - 1);
+        }
+        if (i->checks->len != before)
+                notify(i, INSTANCE_CHANGE_CHECKS, NULL);
+        update_health(i, now_usec);
 }
 
 void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint64_t now_usec) {
@@ -644,6 +774,7 @@ void instance_on_units_settled(Instance *i, bool up, uint64_t now_usec) {
         } else if (!up && i->leaving) {
                 i->leaving = false;
                 step(i, &i->farewell, NULL, now_usec);
+                update_health(i, now_usec);
         }
 }
 
@@ -709,6 +840,7 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
         }
         if (toggled)
                 instance_set_enabled(i, config->enabled, now_usec);
+        drop_checks(i, now_usec);
         arm(i);
         notify(i, INSTANCE_CHANGE_CONFIG, NULL);
 }
@@ -734,7 +866,7 @@ ElectionReason instance_reason(const Instance *i) {
 }
 
 bool instance_enabled(const Instance *i) {
-        bool will_be_disabled = i->leaving && i->farewell.type == ELECTION_EVENT_BAR;
+        bool will_be_disabled = i->leaving && i->farewell.type == ELECTION_EVENT_BAR && i->farewell.u.bar.reason == ELECTION_REASON_DISABLED;
 
         return !will_be_disabled && !election_is_barred(&i->election, ELECTION_REASON_DISABLED);
 }
@@ -753,6 +885,10 @@ const IpAddress *instance_master(const Instance *i) {
 
 const Peers *instance_peers(const Instance *i) {
         return &i->peers;
+}
+
+const GPtrArray *instance_checks(const Instance *i) {
+        return i->checks;
 }
 
 const GPtrArray *instance_unit_failures(const Instance *i) {

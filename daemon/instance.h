@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "check/check-state.h"
 #include "config.h"
 #include "core/election.h"
 #include "core/replay.h"
@@ -36,6 +37,7 @@ typedef enum InstanceChange {
         INSTANCE_CHANGE_ENABLED = 1 << 5,
         INSTANCE_CHANGE_PROBLEM = 1 << 6,
         INSTANCE_CHANGE_UNITS = 1 << 7, /* failed units, or which units are wanted */
+        INSTANCE_CHANGE_CHECKS = 1 << 8,
 } InstanceChange;
 
 typedef struct InstanceTransition {
@@ -64,6 +66,14 @@ typedef struct InstanceUnitFailure {
         char *unit;
         char *result; /* systemd's word for the job's result, or "hanging" */
 } InstanceUnitFailure;
+
+/* What is known of a check, which config->checks describes. */
+typedef struct InstanceCheck {
+        char *name;
+        CheckState state;
+        bool failed; /* it counts as failed: what is unknown may or may not */
+        char *output; /* one line, "" if there was none */
+} InstanceCheck;
 
 /* What another process needs to go on with this instance as if nothing had happened. */
 typedef struct InstanceMemory {
@@ -116,7 +126,8 @@ typedef enum InstanceVerbResult {
 InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now_usec); /* CONFIG_USEC_UNSET: DemoteHold= */
 InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec);
 void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec);
-void instance_set_demotion(Instance *i, uint32_t demotion, uint64_t now_usec);
+/* Of a check in the configuration: failed ones demote us, or keep us from being master. */
+void instance_set_check(Instance *i, const char *name, CheckState state, bool failed, const char *output, uint64_t now_usec);
 /* Shutdown or reload: release, bow out. wait_for_units: with UnitsBeforeAddress=, stop the units first, see instance_on_units_settled(). */
 void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint64_t now_usec);
 /* Same interface and VHID, anything else may differ: a master stays master. config is taken. The caller has already told its ops
@@ -140,6 +151,7 @@ uint32_t instance_demotion(const Instance *i);
 const char *instance_problem(const Instance *i); /* "" if none */
 const IpAddress *instance_master(const Instance *i); /* family AF_UNSPEC: unknown */
 const Peers *instance_peers(const Instance *i);
+const GPtrArray *instance_checks(const Instance *i); /* InstanceCheck *, as in the configuration; those never told of are missing */
 const GPtrArray *instance_unit_failures(const Instance *i); /* InstanceUnitFailure * */
 uint64_t instance_state_change_usec(const Instance *i);          /* CLOCK_BOOTTIME */
 uint64_t instance_state_change_realtime_usec(const Instance *i);

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "check/checks.h"
 #include "instance-log.h"
 #include "instance-ops.h"
 #include "persist.h"
@@ -40,6 +41,10 @@ struct Manager {
         LinkTable *links;
         Transport *transport;
         AddressSocket *addresses;
+        Checks *checks;
+        GPtrArray *units; /* char *: those that checks ask for */
+        void (*watch_units)(void *userdata, const GPtrArray *units);
+        void *watch_units_userdata;
         GPtrArray *slots; /* Slot *, sorted by name */
         GPtrArray *handover; /* borrowed; NULL but at the start */
         AutoFd lock; /* the records in runtime_dir are ours */
@@ -76,11 +81,15 @@ static void slot_destroy(void *data) {
         slot_free(data);
 }
 
+static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output);
+
 int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata) {
         g_autoptr(Manager) m = g_new0(Manager, 1);
         int r = persist_new(&m->persist, event, state_dir);
 
         m->lock = -1;
+        if (r >= 0)
+                r = checks_new(&m->checks, event, g_getenv("VIPD_CHECKER") ?: VIPD_CHECKER, on_check, m);
         if (r < 0)
                 return r;
         m->event = sd_event_ref(event);
@@ -89,6 +98,7 @@ int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const c
         m->load_userdata = load_userdata;
         m->observers = g_array_new(false, false, sizeof(ManagerObserver));
         m->slots = g_ptr_array_new_with_free_func(slot_destroy);
+        m->units = g_ptr_array_new_with_free_func(g_free);
         *ret = g_steal_pointer(&m);
         return 0;
 }
@@ -96,6 +106,8 @@ int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const c
 Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
+        checks_free(m->checks);
+        g_ptr_array_unref(m->units);
         g_ptr_array_unref(m->slots);
         link_table_free(m->links);
         transport_free(m->transport);
@@ -162,9 +174,68 @@ static Slot *find_slot(const Manager *m, const char *name) {
         return NULL;
 }
 
+static bool is_usable(const Link *link) {
+        return link && link->up && link->carrier;
+}
+
+static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output) {
+        Manager *m = userdata;
+        Slot *s = find_slot(m, instance);
+        InstanceCheck before = { 0 };
+
+        for (guint k = 0; k < instance_checks(s->instance)->len; k++) {
+                const InstanceCheck *known = g_ptr_array_index(instance_checks(s->instance), k);
+
+                if (g_str_equal(known->name, check))
+                        before = (InstanceCheck) { .name = known->name, .state = known->state, .failed = known->failed };
+        }
+        instance_set_check(s->instance, check, state, failed, output, now(m));
+        instance_log_check(&s->log, s->instance, check, &before, now(m));
+}
+
+/* What probes, and what tells of units, hears what there is to probe now. */
+static void commit_checks(Manager *m) {
+        g_autoptr(GPtrArray) units = checks_units(m->checks);
+        bool same = units->len == m->units->len;
+
+        checks_commit(m->checks);
+        for (guint k = 0; same && k < units->len; k++)
+                same = g_str_equal(g_ptr_array_index(units, k), g_ptr_array_index(m->units, k));
+        if (same)
+                return;
+        g_ptr_array_unref(m->units);
+        m->units = g_steal_pointer(&units);
+        if (m->watch_units)
+                m->watch_units(m->watch_units_userdata, m->units);
+}
+
+/* failing: names, when another process knew; NULL. */
+static void set_checks(Manager *m, const Slot *s, bool trusted, const char *const *failing) {
+        const GPtrArray *configs = instance_config(s->instance)->checks;
+
+        checks_set(m->checks, instance_config(s->instance)->name, configs, trusted, failing);
+        for (guint k = 0; k < configs->len; k++) {
+                const CheckConfig *c = g_ptr_array_index(configs, k);
+
+                if (c->type == CHECK_TYPE_LINK)
+                        checks_on_link(m->checks, c->interface, is_usable(link_table_find(m->links, c->interface)));
+        }
+}
+
+void manager_watch_units(Manager *m, void (*watch)(void *userdata, const GPtrArray *units), void *userdata) {
+        m->watch_units = watch;
+        m->watch_units_userdata = userdata;
+        watch(userdata, m->units);
+}
+
+void manager_on_unit_state(Manager *m, const char *unit, const char *active_state) {
+        checks_on_unit(m->checks, unit, active_state);
+}
+
 static void on_link(void *userdata, const Link *link, unsigned changes) {
         Manager *m = userdata;
 
+        checks_on_link(m->checks, link->name, is_usable(link) && !(changes & LINK_CHANGE_GONE));
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
                 const InstanceConfig *c = instance_config(s->instance);
@@ -277,6 +348,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         g_ptr_array_sort(m->slots, compare_slots);
         if (handover)
                 resume(m, s, handover);
+        set_checks(m, s, handover != NULL, handover ? (const char *const *) handover->failing : NULL);
         instance_io_update(s->io, config, link_table_find(m->links, config->interface), LINK_CHANGE_NEW, now(m));
         if (handover && !enabled)
                 instance_set_enabled(i, false, now(m));
@@ -286,6 +358,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
 }
 
 static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
+        checks_set(m->checks, instance_config(s->instance)->name, NULL, false, NULL);
         instance_stop(s->instance, reason, false, now(m));
         save_replay(m, s->instance, true);
         if (m->runtime_dir)
@@ -364,6 +437,7 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry) {
                         load_replay(m, s->instance, config);
                 instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
                 instance_reconfigure(s->instance, config, now(m));
+                set_checks(m, s, instance_state(s->instance) == ELECTION_STATE_MASTER, NULL);
                 save_replay(m, s->instance, false);
                 return;
         }
@@ -417,6 +491,7 @@ static int apply(Manager *m, ConfigSet *set) {
                 if (r < 0)
                         result = r;
         }
+        commit_checks(m);
         return result;
 }
 
@@ -490,6 +565,22 @@ int manager_reload(Manager *m) {
         return apply(m, set);
 }
 
+/* Caller frees; NULL: none. */
+static char **failing_checks(const Instance *i) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+        for (guint k = 0; k < instance_checks(i)->len; k++) {
+                const InstanceCheck *check = g_ptr_array_index(instance_checks(i), k);
+
+                if (check->failed)
+                        g_ptr_array_add(names, g_strdup(check->name));
+        }
+        if (names->len == 0)
+                return NULL;
+        g_ptr_array_add(names, NULL);
+        return (char **) g_ptr_array_steal(names, NULL);
+}
+
 GPtrArray *manager_hand_over(Manager *m) {
         GPtrArray *entries = g_ptr_array_new_with_free_func(handover_entry_free);
 
@@ -502,6 +593,7 @@ GPtrArray *manager_hand_over(Manager *m) {
                 e->name = g_strdup(c->name);
                 g_strlcpy(e->interface, c->interface, sizeof(e->interface));
                 e->vhid = c->carp.vhid;
+                e->failing = failing_checks(i);
                 instance_remember(i, &e->memory);
                 g_ptr_array_add(entries, e);
         }
@@ -615,6 +707,7 @@ void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, con
         const InstanceStatistics *s = instance_statistics(i);
         Slot *slot = find_slot(m, instance_config(i)->name);
         uint64_t rejected[N_CARP_VERDICTS] = { 0 };
+        ChecksStatistics checks;
         const struct {
                 const char *name;
                 uint64_t value;
@@ -634,6 +727,11 @@ void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, con
 
         for (size_t k = 0; k < G_N_ELEMENTS(values); k++)
                 add(userdata, values[k].name, values[k].value);
+        checks_statistics(m->checks, instance_config(i)->name, &checks);
+        add(userdata, "check-samples-good", checks.good);
+        add(userdata, "check-samples-bad", checks.bad);
+        add(userdata, "check-transitions", checks.changes);
+        add(userdata, "checker-starts", checks_n_checker_starts(m->checks));
         if (slot)
                 instance_io_rejected(slot->io, rejected);
         for (size_t v = CARP_VERDICT_OK + 1; v < N_CARP_VERDICTS; v++) {

@@ -25,6 +25,8 @@ typedef ConfigSet *(*ManagerLoad)(void *userdata);
 
 /* runtime_dir, state_dir: NULL: nothing is noted there. */
 int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata);
+/* Who tells of the units that checks ask for: called with their names (char *) now and whenever they change. */
+void manager_watch_units(Manager *m, void (*watch)(void *userdata, const GPtrArray *units), void *userdata);
 Manager *manager_free(Manager *m);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manager, manager_free)
 
@@ -60,6 +62,9 @@ void manager_log_state(Manager *m);  /* SIGUSR1 */
 /* From targets.c; what they mean: instance_on_units_settled(), instance_on_unit_result(). */
 void manager_on_units_settled(Manager *m, const char *name, bool up);
 void manager_on_unit_result(Manager *m, const char *name, const char *unit, const char *result);
+
+/* The service manager's ActiveState of a watched unit; NULL: it does not say. */
+void manager_on_unit_state(Manager *m, const char *unit, const char *active_state);
 
 /* Statistics as (name, value) pairs: the instance's own and those of its interface's sockets. Calls add for each. */
 void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata);

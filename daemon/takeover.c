@@ -7,14 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/child.h"
 #include "util/cleanup.h"
 #include "util/drain.h"
 #include "util/event-priority.h"
@@ -137,35 +136,9 @@ static void G_GNUC_PRINTF(3, 4) job_log_failure(Job *j, int error, const char *f
                   "%s: %s script '%s' %s%s", j->name, wish_word(j->running), j->running->argv[0], reason, more);
 }
 
-/* What the service manager told us alone: a program that a script starts would take it for meant for itself, and report its own readiness as
- * ours. And where the passphrases are. */
-static const char *const our_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY" };
-
-/* Between fork and exec. Only what the script shall inherit is left: stdout, stderr, the environment. */
+/* Between fork and exec. */
 static void __attribute__((noreturn)) child_execute(char **argv, int error_fd) {
-        sigset_t none;
-        sigemptyset(&none);
-        for (int i = 1; i < NSIG; i++)
-                (void) signal(i, SIG_DFL);
-        (void) sigprocmask(SIG_SETMASK, &none, NULL);
-        (void) setpgid(0, 0);
-
-        /* Ours are close-on-exec anyway; but who started us may have left something open. */
-        (void) close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-                (void) dup2(fd, STDIN_FILENO);
-                if (fd != STDIN_FILENO)
-                        (void) close(fd);
-        }
-
-        /* The capabilities of an unprivileged daemon are for its sockets and addresses. Root's scripts stay root's. */
-        if (geteuid() != 0)
-                (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-
-        for (size_t k = 0; k < G_N_ELEMENTS(our_variables); k++)
-                (void) unsetenv(our_variables[k]);
-
+        child_settle(NULL, 0);
         (void) execve(argv[0], argv, environ);
         int error = errno;
         (void) !write(error_fd, &error, sizeof(error));

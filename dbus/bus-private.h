@@ -6,6 +6,7 @@
 #include "dbus/bus.h"
 #include "dbus/polkit.h"
 #include "dbus/systemd1.h"
+#include "dbus/unit-watch.h"
 #include "util/ratelimit.h"
 
 struct Bus {
@@ -15,6 +16,7 @@ struct Bus {
         sd_bus *bus; /* NULL between a loss and the next try */
         Polkit *polkit;
         Systemd1 *systemd;
+        UnitWatch *units;
         sd_event_source *retry, *flush;
         uint64_t retry_usec;
         GPtrArray *objects; /* BusObject */

@@ -163,6 +163,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         if (may_log(b, &b->lost_limit, more))
                 log_warning("The bus is gone; elections go on, and the interface comes back with it%s", more);
         systemd1_disconnected(b->systemd);
+        unit_watch_disconnected(b->units);
         retry_later(b);
         return 0;
 }
@@ -172,6 +173,7 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 
         (void) sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
         systemd1_connected(b->systemd, b->bus);
+        unit_watch_connected(b->units, b->bus);
         return 0;
 }
 
@@ -224,6 +226,7 @@ static int dress(Bus *b) {
 
 static void disconnect(Bus *b) {
         systemd1_disconnected(b->systemd);
+        unit_watch_disconnected(b->units);
         b->polkit = polkit_free(b->polkit);
         g_ptr_array_set_size(b->signals, 0);
         for (guint k = 0; k < b->objects->len; k++)
@@ -272,6 +275,18 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static void on_unit_state(void *userdata, const char *unit, const char *active_state) {
+        const Bus *b = userdata;
+
+        manager_on_unit_state(b->manager, unit, active_state);
+}
+
+static void on_units_wanted(void *userdata, const GPtrArray *units) {
+        const Bus *b = userdata;
+
+        unit_watch_set(b->units, units);
+}
+
 int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         g_autoptr(Bus) b = g_new0(Bus, 1);
         int r;
@@ -282,6 +297,8 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
                                                              : address);
         b->retry_usec = RETRY_USEC;
         b->systemd = systemd1_new(event);
+        b->units = unit_watch_new(on_unit_state, b);
+        manager_watch_units(manager, on_units_wanted, b);
         b->lost_limit = b->refused_limit = (RateLimit) { .interval_usec = 60 * USEC_PER_SEC, .burst = 5 };
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);
@@ -311,6 +328,7 @@ Bus *bus_free(Bus *b) {
         /* what was said in the last pass still goes out, as far as the bus takes it without waiting */
         if (b->flush)
                 bus_flush(b);
+        b->units = unit_watch_free(b->units); /* what is not known for this reason is no news */
         disconnect(b);
         systemd1_free(b->systemd);
         sd_event_source_disable_unref(b->retry);

@@ -107,13 +107,21 @@ static int append_peers(const Instance *i, sd_bus_message *m) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Sync groups, checks and conflicts are promised by the interface; nothing makes them yet. */
+/* Sync groups and conflicts are promised by the interface; nothing makes them yet. */
 static int append_sync_group(const Instance *i, sd_bus_message *m) {
         return append_text(m, "");
 }
 
 static int append_checks(const Instance *i, sd_bus_message *m) {
-        return sd_bus_message_append(m, "a(sss)", 0);
+        const GPtrArray *checks = instance_checks(i);
+        int r = sd_bus_message_open_container(m, 'a', "(sss)");
+
+        for (guint k = 0; r >= 0 && k < checks->len; k++) {
+                const InstanceCheck *c = g_ptr_array_index(checks, k);
+
+                r = sd_bus_message_append(m, "(sss)", c->name, check_state_to_string(c->state), c->output);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int append_problem(const Instance *i, sd_bus_message *m) {
@@ -165,7 +173,7 @@ static const Property properties[] = {
         { "Master", "s", append_master, INSTANCE_CHANGE_MASTER },
         { "Peers", "a(ssyt)", append_peers, INSTANCE_CHANGE_PEERS },
         { "SyncGroup", "s", append_sync_group, INSTANCE_CHANGE_CONFIG },
-        { "Checks", "a(sss)", append_checks, INSTANCE_CHANGE_CONFIG },
+        { "Checks", "a(sss)", append_checks, INSTANCE_CHANGE_CHECKS },
         { "Problem", "s", append_problem, INSTANCE_CHANGE_PROBLEM },
         { "Conflict", "s", append_conflict, INSTANCE_CHANGE_CONFIG },
         { "FailedUnits", "a(ss)", append_failed_units, INSTANCE_CHANGE_UNITS },
@@ -256,7 +264,7 @@ static int reply_verb(sd_bus_message *m, const BusObject *o, InstanceVerbResult 
         case INSTANCE_VERB_NOT_ENABLED:
                 return sd_bus_error_setf(error, VIPD_ERROR_NOT_ENABLED, "\"%s\" is disabled", name);
         case INSTANCE_VERB_BUSY:
-                return sd_bus_error_setf(error, VIPD_ERROR_BUSY, "\"%s\" cannot take part now: its interface is not usable", name);
+                return sd_bus_error_setf(error, VIPD_ERROR_BUSY, "\"%s\" cannot be master now: its interface is not usable, or a check keeps it out", name);
         }
         return 0;
 }

@@ -229,6 +229,8 @@ static void step_bar(Election *e, ElectionReason reason, ElectionUpdate *u) {
 
 static void step_unbar(Election *e, ElectionReason reason, ElectionUpdate *u) {
         e->barred &= ~(1u << reason);
+        if (reason == ELECTION_REASON_HEALTH)
+                e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
         if (e->state == ELECTION_STATE_BACKUP)
                 /* silence that ended while we were barred counts from now, not as a timer that came late */
                 e->eligible_usec = max(e->eligible_usec, e->now_usec);

@@ -10,4 +10,6 @@
 #define MESSAGE_ID_SCRIPT_FAILED_STR "247a9f1048274db5845c87541cce24a0" /* an up or down script failed or was killed */
 #define MESSAGE_ID_SEND_FAILED_STR "c36e04598349432b8a7a81feed7c543e" /* adverts cannot be sent */
 #define MESSAGE_ID_UNIT_FAILED_STR "9c84706522b745d998ad7b8ccd9ffc0d" /* a unit that hangs on a role failed or hangs */
+#define MESSAGE_ID_CHECK_FAILED_STR "97453e85905d4993a2e9346b3694c273" /* a check fails, and counts */
+#define MESSAGE_ID_CHECK_PASSED_STR "6d14cbfb327a4339b78953a663c248b3" /* and passes again */
 #define MESSAGE_ID_RESUMED_STR "7791abdf42614fd7928902826df1c01b" /* a restart: the role of the process before goes on */

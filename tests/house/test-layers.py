@@ -25,6 +25,7 @@ LOOP = ["<systemd/sd-event.h>"]
 CORE, PROTO, UTIL, IO, DBUS = (f'"{room}/*"' for room in ("core", "proto", "util", "io", "dbus"))
 CONFIG = '"config*.h"'
 INSTANCE = '"instance.h"'
+CHECK = '"check/*"'
 
 # files (the first row that fits counts): what they may include
 ROOMS = [
@@ -35,8 +36,10 @@ ROOMS = [
     ("daemon/io/*", [IO, PROTO, UTIL, "<netlink/*>", "<netlink/*/*>"] + GLIB + POSIX + LOOP),
     ("daemon/config*", [CONFIG, PROTO] + GLIB + POSIX),
     ("daemon/peers.?", ['"peers.h"', PROTO] + ISO_C),
-    ("daemon/instance.?", [INSTANCE, '"config.h"', '"peers.h"', CORE, PROTO, "<sys/socket.h>"] + ISO_C + GLIB),
+    ("daemon/instance.?", [INSTANCE, '"check/check-state.h"', '"config.h"', '"peers.h"', CORE, PROTO, "<sys/socket.h>"] + ISO_C + GLIB),
     ("daemon/instance-ops.?", ['"instance-ops.h"', INSTANCE, IO, PROTO, UTIL] + GLIB + POSIX + LOOP),
+    ("daemon/check/judge.?", [CHECK] + ISO_C),
+    ("daemon/check/*", [CHECK, CONFIG, UTIL, "\"checker/checker-protocol.h\""] + GLIB + POSIX + LOOP),
     ("daemon/instance-log.?", ['"instance-log.h"', INSTANCE, UTIL] + ISO_C + GLIB),
     ("daemon/persist-writer.?", ['"persist-writer.h"', UTIL] + GLIB + POSIX + LOOP),
     ("daemon/replay-state.?", ['"replay-state.h"', CORE, PROTO, "<sys/socket.h>"] + ISO_C + GLIB),
@@ -46,7 +49,7 @@ ROOMS = [
     ("daemon/handover.?", ['"handover.h"', '"unit-ops.h"', INSTANCE, UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX),
     ("daemon/record.?", ['"record.h"', '"config.h"', IO, UTIL, "<glib/gstdio.h>"] + GLIB + POSIX + LOOP),
     ("daemon/takeover.?", ['"takeover.h"', INSTANCE, UTIL] + GLIB + POSIX + LOOP),
-    ("daemon/manager.?", ['"manager.h"', '"persist.h"', '"record.h"', '"handover.h"', '"instance-log.h"', '"instance-ops.h"', INSTANCE, CONFIG, UTIL] + GLIB + POSIX + LOOP),
+    ("daemon/manager.?", ['"manager.h"', '"check/checks.h"', '"persist.h"', '"record.h"', '"handover.h"', '"instance-log.h"', '"instance-ops.h"', INSTANCE, CONFIG, UTIL] + GLIB + POSIX + LOOP),
     ("daemon/service.?", ['"service.h"', '"manager.h"', UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX + LOOP),
     ("daemon/targets.?", ['"targets.h"', '"unit-ops.h"', '"manager.h"', UTIL] + GLIB + POSIX + LOOP),
     ("daemon/ucarp-options.?", ['"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX),

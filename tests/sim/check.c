@@ -12,6 +12,9 @@
  * Times and priorities are computed here from carp(4) and the configuration, never asked of the code under test. */
 
 /* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
+/* vipd says that adverts which fail three times in a row demote a master by 240, until three in a row leave. */
+#define SENDS_IN_A_ROW 3
+#define SEND_DEMOTION 240
 #define HANDOVER_USEC UINT64_C(3000)
 /* From another master's last word until the neighbours are told again. */
 #define BELIEVED_USEC UINT64_C(1100)
@@ -29,12 +32,16 @@ uint64_t wire_interval_usec(uint8_t advbase, uint8_t advskew) {
         return advbase * SIM_SEC + advskew * SIM_SEC / 256;
 }
 
+static uint32_t own_demotion(const Host *h) {
+        return h->demotion_told + (h->send_demoted ? SEND_DEMOTION : 0);
+}
+
 /* advbase 0 and advskew 0 would be no interval: vipd says that it counts as advskew 1. */
 uint8_t host_advskew(const Host *h) {
         uint32_t advskew = h->advskew;
 
         if (advskew < ADVSKEW_DEMOTED_MAX)
-                advskew = MIN(advskew + MIN(h->demotion_told, 255), ADVSKEW_DEMOTED_MAX);
+                advskew = MIN(advskew + MIN(own_demotion(h), 255), ADVSKEW_DEMOTED_MAX);
         return (uint8_t) (h->advbase == 0 ? MAX(advskew, 1) : advskew);
 }
 
@@ -289,6 +296,14 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 s->settle_usec = settle_usec(s);
 }
 
+static void set_send_demotion(Host *h, bool demoted) {
+        /* what is better again waits for a preempt delay from here */
+        if (h->send_demoted && !demoted)
+                h->preempt_usec = h->sim->now + h->preempt_delay_usec;
+        h->n_sends = 0;
+        h->send_demoted = demoted;
+}
+
 /**
  * check_advert() - vipd is about to send this
  */
@@ -308,6 +323,10 @@ void check_advert(Host *h, const CarpAdvert *advert) {
                 sim_fail(s, h, "advertises an address that it does not hold");
         if (said == 0 && s->now < h->promoted_usec)
                 return;
+        if (!last && said != own && h->n_sends >= SENDS_IN_A_ROW) {
+                set_send_demotion(h, !h->send_demoted);
+                own = host_rank(h);
+        }
         if (said != own && !(last && said == own + 1) && !(last && h->advbase < 254 && said == rank(h->advbase + 1, 0)))
                 sim_fail(s, h, "says %u/%u instead of %u/%u", advert->advbase, advert->advskew, h->advbase,
                          host_advskew(h));
@@ -337,6 +356,13 @@ void check_call_end(Host *h) {
         ElectionState state = instance_state(h->instance);
         bool interface_gone = h->loss_untold && h->link_reason == ELECTION_REASON_INTERFACE_MISSING;
 
+        if (state != ELECTION_STATE_MASTER)
+                set_send_demotion(h, false);
+        /* a promoted host says 0/0 whatever it is */
+        if (h->n_sends >= SENDS_IN_A_ROW && instance_demotion(h->instance) != own_demotion(h))
+                set_send_demotion(h, !h->send_demoted);
+        if (instance_demotion(h->instance) != own_demotion(h))
+                sim_fail(s, h, "is demoted by %u instead of %u", instance_demotion(h->instance), own_demotion(h));
         if (state != h->state)
                 sim_fail(s, h, "is %s and did not tell", election_state_to_string(state));
         if (state != ELECTION_STATE_MASTER && h->held)

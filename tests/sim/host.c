@@ -29,6 +29,7 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
         check_advert(h, &advert);
         h->attempted_usec = h->sim->now;
         r = network_send(h, ipv4, ipv6);
+        h->n_sends = (r < 0) != h->send_demoted ? h->n_sends + 1 : 0;
         h->call.n_effects++;
         sim_trace(h->sim, h, leaving ? "  bows out%s" : "  sends %2$u/%3$u%1$s", r < 0 ? ": cannot" : "", advert.advbase,
                   advert.advskew);
@@ -144,6 +145,9 @@ static InstanceConfig *make_config(Host *h) {
         memcpy(c->carp.key, "simulated", 9);
         c->carp.n_key_bytes = 9;
         c->carp.strict_replay = h->sim->strict;
+        h->check = check_config_new_default("load");
+        h->check->weight = h->demotion;
+        g_ptr_array_add(c->checks, h->check);
         return c;
 }
 
@@ -175,7 +179,8 @@ static void tell_verbs(Host *h) {
         h->demotion_told = h->demotion;
         h->enabled_told = h->enabled;
         check_call_begin(h);
-        instance_set_demotion(h->instance, h->demotion, clock_of(h));
+        h->check->weight = h->demotion;
+        instance_set_check(h->instance, "load", h->demotion > 0 ? CHECK_STATE_FAILING : CHECK_STATE_PASSING, h->demotion > 0, "", clock_of(h));
         check_call_end(h);
         check_call_begin(h);
         instance_set_enabled(h->instance, h->enabled, clock_of(h));
@@ -187,6 +192,8 @@ static void make_instance(Host *h) {
 
         h->n_sent = h->n_bow_outs = 0;
         h->demotion_told = 0;
+        h->n_sends = 0;
+        h->send_demoted = false;
         h->enabled_told = h->enabled;
         h->started_usec = h->sim->now;
         h->instance = instance_new(make_config(h), &ops, h, &observer, sim_random(h->sim));

@@ -123,6 +123,9 @@ typedef struct Host {
         ReplayState saved; /* for the next start */
         bool enabled, enabled_told;
         uint32_t demotion, demotion_told;
+        CheckConfig *check;  /* the instance's, whose weight is our demotion */
+        unsigned n_sends;    /* in a row that contradict send_demoted */
+        bool send_demoted;
         uint64_t started_usec;
         uint64_t left_usec;     /* crashed, or frozen since */
         unsigned lease_sec;     /* of the last hold */

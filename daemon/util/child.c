@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "util/child.h"
+
+#include <fcntl.h>
+#include <glib.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* What a program that we start must not find of us. Knows nothing of what is started, or why. */
+
+/* What the service manager told us alone: a program that we start would take it for meant for itself, and report its own readiness as ours.
+ * And where the secrets are. */
+static const char *const our_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY" };
+
+void child_settle(const int *fds, size_t n_fds) {
+        int first = STDERR_FILENO + 1, fd;
+        sigset_t none;
+
+        sigemptyset(&none);
+        for (int i = 1; i < NSIG; i++)
+                (void) signal(i, SIG_DFL);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        (void) setpgid(0, 0);
+
+        for (size_t k = 0; k < n_fds; k++)
+                (void) dup2(fds[k], first + (int) k);
+        /* Ours are close-on-exec anyway; but who started us may have left something open. */
+        (void) close_range((unsigned) (first + (int) n_fds), ~0U, CLOSE_RANGE_CLOEXEC);
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+                (void) dup2(fd, STDIN_FILENO);
+                if (fd != STDIN_FILENO)
+                        (void) close(fd);
+        }
+
+        /* The capabilities of an unprivileged daemon are for its sockets and addresses. Root's programs stay root's. */
+        if (geteuid() != 0)
+                (void) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+        for (size_t k = 0; k < G_N_ELEMENTS(our_variables); k++)
+                (void) unsetenv(our_variables[k]);
+}
