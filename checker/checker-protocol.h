@@ -35,8 +35,11 @@
 #define CHECKER_EXPECT_FLAGS (G_REGEX_RAW | G_REGEX_MULTILINE)
 
 #define CHECKER_PROBES_MAX 1024
-#define CHECKER_PROBES_BYTES_MAX (1024 * 1024)
+#define CHECKER_PROBES_BYTES_MAX (INT64_C(1024) * 1024)
 #define CHECKER_TEXT_BYTES_MAX 240
+#define CHECKER_INTERVAL_USEC_MIN UINT64_C(10000)
+#define CHECKER_TIMEOUT_USEC_MIN UINT64_C(1000)
+#define CHECKER_TIME_USEC_MAX (UINT64_C(24) * 3600 * 1000000) /* of both */
 
 /* The times between two starts of a probe vary by this much to both sides, so that hosts and probes do not march in step. */
 #define CHECKER_JITTER_PERCENT 10

@@ -24,6 +24,8 @@ LOOP = ["<systemd/sd-event.h>"]
 
 CORE, PROTO, UTIL, IO, DBUS = (f'"{room}/*"' for room in ("core", "proto", "util", "io", "dbus"))
 CONFIG = '"config*.h"'
+LINE, STATUS, PROBE_CONFIG, CHILDREN, TRANSFER = (f'"checker/{name}.h"' for name in ("line", "status-ranges", "probe-config", "children", "transfer"))
+CHECKER_PROTOCOL = '"checker/checker-protocol.h"'
 INSTANCE = '"instance.h"'
 CHECK = '"check/*"'
 
@@ -55,6 +57,20 @@ ROOMS = [
     ("daemon/ucarp-options.?", ['"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX),
     ("daemon/ucarp-main.c", ['"manager.h"', '"takeover.h"', '"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX + LOOP),
     ("daemon/main.c", ['"*.h"', '"dbus/bus.h"', UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX + LOOP),
+    # vipd takes this one header alone; the rest of checker/ is a process of its own, and takes nothing from vipd but util
+    ("checker/checker-protocol.h", ISO_C),
+    ("checker/line.?", [LINE, CHECKER_PROTOCOL, UTIL, "<stdio.h>"] + ISO_C + GLIB),
+    ("checker/status-ranges.?", [STATUS, "<stdio.h>"] + ISO_C + GLIB),
+    ("checker/probe-config.?", [PROBE_CONFIG, STATUS, CHECKER_PROTOCOL, UTIL] + ISO_C + GLIB),
+    ("checker/children.?", [CHILDREN, UTIL] + GLIB + POSIX + LOOP),
+    ("checker/transfer.?", [TRANSFER, LINE, UTIL, "<curl/curl.h>"] + GLIB + POSIX + LOOP),
+    ("checker/probe.?", ['"checker/probe.h"', CHILDREN, LINE, PROBE_CONFIG, TRANSFER, CHECKER_PROTOCOL, UTIL] + ISO_C + GLIB + LOOP),
+    # the kinds take from the others what probe.h has of them
+    ("checker/probe-command.c", ['"checker/probe.h"', UTIL] + GLIB + POSIX),
+    ("checker/probe-http.c", ['"checker/probe.h"'] + GLIB + POSIX),
+    ("checker/probe-tcp.c", ['"checker/probe.h"'] + ISO_C),
+    ("checker/confine.?", ['"checker/confine.h"', UTIL] + POSIX),
+    ("checker/main.c", ['"checker/confine.h"', '"checker/probe.h"', UTIL] + GLIB + POSIX + LOOP),
     ("dbus/*", [DBUS, '"manager.h"', '"unit-ops.h"', UTIL, "<systemd/sd-bus.h>"] + GLIB + POSIX + LOOP),
 ]
 
@@ -71,7 +87,7 @@ COMPILER_SYMBOLS = re.compile(r"mem(?:cpy|move|set|cmp)(?:_chk)?|__mem(?:cpy|mov
 
 def sources():
     found = []
-    for top in ("daemon", "dbus"):
+    for top in ("daemon", "dbus", "checker"):
         for directory, _, names in os.walk(os.path.join(TREE, top)):
             found += [os.path.relpath(os.path.join(directory, n), TREE) for n in names if n.endswith((".c", ".h"))]
     return sorted(found)
@@ -148,7 +164,8 @@ def test_the_core_needs_nothing_but_the_compiler():
 def test_programs_link_what_their_rooms_may_know():
     base = r"libc\.so|libm\.so|ld-linux|libglib-2\.0\.so|lib(?:a|ub)san\.so|libgcc_s\.so"
     for program, more in (("tests/sim/sim", ""), ("vipd", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
-                          ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so")):
+                          ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
+                          ("checker/vipd-checker", r"|libsystemd\.so|libcurl(-gnutls)?\.so")):
         dynamic = subprocess.run(["readelf", "-d", os.path.join(BUILD, program)], capture_output=True, text=True, check=True).stdout
         needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
         if not needed:
@@ -169,7 +186,9 @@ def test_the_checks_see_what_they_look_for():
                           ("daemon/config-load.c", '"instance.h"'), ("daemon/manager.c", "<systemd/sd-bus.h>"),
                           ("daemon/manager.c", '"dbus/bus.h"'), ("daemon/main.c", "<systemd/sd-bus.h>"),
                           ("daemon/takeover.c", '"manager.h"'), ("daemon/instance-ops.c", "<netlink/netlink.h>"),
-                          ("daemon/util/log.c", '"config.h"'), ("dbus/bus.c", "<gio/gio.h>"), ("daemon/ucarp-main.c", '"dbus/bus.h"')):
+                          ("daemon/util/log.c", '"config.h"'), ("dbus/bus.c", "<gio/gio.h>"), ("daemon/ucarp-main.c", '"dbus/bus.h"'), ("daemon/main.c", "<curl/curl.h>"),
+                          ("daemon/manager.c", '"checker/probe.h"'), ("checker/main.c", '"config.h"'), ("checker/probe-http.c", "<systemd/sd-event.h>"),
+                          ("checker/probe.c", "<sys/wait.h>"), ("checker/children.c", '"checker/probe.h"')):
         if may(path, include):
             yield f"{path} may include {include}"
     for line in ("system(x)", "g_main_loop_new (c)", "x = g_timeout_add(1)", "sd_bus_call(b)", "g_spawn_async (", "popen(c, d)"):

@@ -27,7 +27,7 @@ def declared():
 
 def code():
     found = ""
-    for top in ("daemon", "dbus"):
+    for top in ("checker", "daemon", "dbus"):
         for directory, _, names in os.walk(os.path.join(TREE, top)):
             found += "".join(read(os.path.join(directory, name)) for name in names if name.endswith(".c"))
     return found

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Called once by main(), before anything foreign is read: no capabilities, none to be had again, nothing of our starter's environment, and the
+ * first to go when processor or memory are short. */
+#include "checker/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/log.h"
+
+#define NICE_STEP 5
+#define OOM_SCORE_ADJ_STEP 300
+#define OOM_SCORE_ADJ_MAX 1000
+
+/* Left by the process that was us before it executed itself. */
+#define AGAIN_VARIABLE "VIPD_CHECKER_AGAIN"
+
+static bool have_capabilities(void) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+        if (syscall(SYS_capget, &header, data) < 0)
+                return true;
+        return (data[0].effective | data[0].permitted | data[1].effective | data[1].permitted) != 0;
+}
+
+/* vipd.service allows no capset(). There, inheritable ones may stay, which no_new_privs makes worthless; the others are lost by executing ourselves
+ * without ambient ones, as we are not root there. */
+static int drop_capabilities(char **argv) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+                return -errno;
+        if (syscall(SYS_capset, &header, none) < 0 && have_capabilities() && !getenv(AGAIN_VARIABLE)) {
+                (void) setenv(AGAIN_VARIABLE, "1", 1);
+                (void) execv("/proc/self/exe", argv);
+        }
+        return have_capabilities() ? -EPERM : 0;
+}
+
+/* All of it as far as it is allowed: the service's filter of system calls forbids some, and takes care of the rest. */
+static void be_humble(void) {
+        const struct sched_param ordinary = { .sched_priority = 0 };
+        (void) sched_setscheduler(0, SCHED_OTHER, &ordinary);
+        (void) !nice(NICE_STEP);
+
+        char text[16] = "";
+        g_auto(AutoFd) fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+                return;
+        long score = strtol(text, NULL, 10) + OOM_SCORE_ADJ_STEP;
+        int n = snprintf(text, sizeof(text), "%li", score > OOM_SCORE_ADJ_MAX ? OOM_SCORE_ADJ_MAX : score);
+        (void) !pwrite(fd, text, (size_t) n, 0);
+}
+
+/**
+ * confine() - gives up what is not needed to probe
+ * @argv: our own, in case that we must be executed once more
+ *
+ * Standard streams that are closed lead to /dev/null, so that no other descriptor is taken for one.
+ */
+int confine(char **argv) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
+
+        int r = drop_capabilities(argv);
+        if (r < 0) {
+                log_error_errno(r, "Capabilities cannot be dropped: %m");
+                return r;
+        }
+        /* We end by the end of our socket; this is for the case that we cannot. */
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        be_humble();
+        (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file may carry the password of a URL */
+        (void) clearenv();                         /* proxies, key logs, credentials, the service manager's socket */
+        return 0;
+}
