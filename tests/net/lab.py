@@ -32,6 +32,7 @@ import carp
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 VIPD = os.environ.get("VIPD", os.path.join(BUILD, "vipd"))
+VIPD_CHECKER = os.environ.get("VIPD_CHECKER", os.path.join(BUILD, "checker/vipd-checker"))
 VIPD_UCARP = os.environ.get("VIPD_UCARP", os.path.join(BUILD, "vipd-ucarp"))
 OBSERVE = os.environ.get("VIPD_TEST_OBSERVE", os.path.join(BUILD, "tests/net/net-observe"))
 PROBE = os.environ.get("VIPD_TEST_PROBE", os.path.join(BUILD, "tests/net/net-probe"))
@@ -323,6 +324,7 @@ class Host:
         self.key_file(key)
         self.write_config(directories["config"], files if files is not None else {"web": instance(**keys)})
         argv = self.vipd_command() + [f"--{kind}-dir={path}" for kind, path in directories.items()]
+        env = {"VIPD_CHECKER": self.lab.program("vipd-checker"), **(env or {})}
         return Vipd(self, argv + [f"--bus={bus}", *options], directories, env)
 
     def ucarp_command(self, program="ucarp", address=VIP, vhid=7, advbase=1, advskew=0, key=KEY, options=()):
@@ -532,7 +534,7 @@ class Lab:
         """A copy that every user may reach, wherever the build lies."""
         path = f"{ROOM}/bin/{name}"
         if not os.path.exists(path):
-            source = {"vipd": VIPD, "vipd-ucarp": VIPD_UCARP}[name]
+            source = {"vipd": VIPD, "vipd-ucarp": VIPD_UCARP, "vipd-checker": VIPD_CHECKER}[name]
             run("install", "-m", "0755", source, path)
         return path
 

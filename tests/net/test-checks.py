@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Health checks move the address, and nothing a check does moves an advert: real servers, real programs, a real vipd-checker."""
+
+import json
+import os
+import signal
+
+import lab as L
+from lab import VIP, bus_call, check, hold, instance, now, run, statistics, wait
+
+FAST = {"Interval": "200ms", "Timeout": "300ms", "Fall": 2, "Rise": 2}
+PORT = 8080
+
+
+def checked(check_keys, name="web", **keys):
+    """An instance with checks: {name: {key: value}}."""
+    text = instance(**keys)
+    for label, values in check_keys.items():
+        text += f"[Check {label}]\n" + "".join(f"{k}={v}\n" for k, v in values.items())
+    return {name: text}
+
+
+def http(url=f"http://127.0.0.1:{PORT}/", **keys):
+    return {"Type": "http", "URL": url, **FAST, **keys}
+
+
+def tcp(**keys):
+    return {"Type": "tcp", "Address": f"127.0.0.1:{PORT}", **FAST, **keys}
+
+
+def serve(host):
+    """A web server of the host's own; may be ended and begun again."""
+    directory = f"{host.room}/www"
+    os.makedirs(directory, exist_ok=True)
+    p = L.Process(host.lab, f"web server of {host.name}",
+                  host.inside("/usr/bin/python3", "-u", "-m", "http.server", str(PORT), "--bind", "127.0.0.1", "--directory", directory))
+    p.may_fail = True
+    p.wait_line("Serving HTTP")
+    return p
+
+
+def checker_pid(vipd):
+    """The child of the daemon that probes."""
+    with open(f"/proc/{vipd.pid}/task/{vipd.pid}/children") as f:
+        for pid in f.read().split():
+            with open(f"/proc/{pid}/comm") as comm:
+                if comm.read().strip() == "vipd-checker":
+                    return int(pid)
+    return None
+
+
+def check_cadence(lab, host, since, until, interval_usec, what):
+    """No advert of this master was later than by what a busy machine adds anyway: half an interval."""
+    lab.observer.sync()
+    times = [e.t for e in lab.observer.carp(host, since) if e.t < until]
+    gaps = [b - a for a, b in zip(times, times[1:])]
+    check(len(gaps) > 5 and max(gaps) < 1.5 * interval_usec, f"{what}: gaps of {gaps}")
+
+
+def property_of(address, name):
+    out = run("busctl", "--json=short", f"--address={address}", "get-property", "org.vipd1", "/org/vipd1/instance/web", "org.vipd1.Instance",
+              name).stdout
+    return json.loads(out)["data"]
+
+
+def test_a_failing_check_demotes_and_a_healthy_peer_preempts(lab):
+    n1, n2 = lab.nodes(2)
+    server = serve(n1)
+    bus = n1.bus()
+    a = n1.vipd(checked({"page": http()}, CARP_Preempt="yes", advskew=0), bus=bus)
+    a.wait_state("master")
+    b = n2.vipd(advskew=50, CARP_Preempt="yes")
+    b.wait_state("backup")
+    check(property_of(bus, "Checks") == [["page", "passing", "200 OK"]], property_of(bus, "Checks"))
+    at = now()
+    server.kill()
+    b.wait_state("master", timeout=10)
+    check(b.reason() == "preempting" and a.reason() == "preempted", a.text() + b.text())
+    wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus")
+    name, state, output = property_of(bus, "Checks")[0]
+    check((name, state) == ("page", "failing") and "refused" in output, property_of(bus, "Checks"))
+    check(a.grep(r"web: check page fails: .*refused.*; demotion is 100"), a.text())
+    lab.observer.check_never_two(allowed_usec=100_000)  # who preempts holds before the other hears of it
+    check([e for e in lab.observer.carp(n1, at) if e.advskew == 100], "the demotion on the wire")
+    serve(n1)
+    a.wait_state("master", timeout=10)
+    check(a.reason() == "preempting" and property_of(bus, "Demotion") == 0, a.text())
+    counters = statistics(bus)
+    check(counters["check-samples-good"] > 2 and counters["check-samples-bad"] > 1 and counters["check-transitions"] >= 2, counters)
+
+
+def test_released_however_alone_until_the_check_passes(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(checked({"port": tcp(OnFailure="release")}))
+    a.wait_line("check port fails")
+    hold(lambda: a.state() != "master" and not n1.holds(), "not master while the check fails", 4.5)
+    server = serve(n1)
+    a.wait_state("master")
+    check(n1.holds(), "the address")
+    server.kill()
+    a.wait_state("backup")
+    check(a.reason() == "health" and not n1.holds(), a.text())
+    lab.observer.sync()
+    check(lab.observer.carp(n1, advbase=255, advskew=255), "a bow-out")
+
+
+def test_a_release_hands_over_at_once_between_equals(lab):
+    n1, n2 = lab.nodes(2)
+    server = serve(n1)
+    a = n1.vipd(checked({"port": tcp(OnFailure="release")}))
+    a.wait_state("master")
+    b = n2.vipd()
+    b.wait_state("backup")
+    wait(lambda: now() > b.transitions()[0].t + L.dead_usec(1, 0), "the start delay")
+    server.kill()
+    a.wait_state("backup")
+    b.wait_state("master", timeout=1)
+    check(b.reason() == "bow-out", b.text())
+    serve(n1)
+    a.wait_line("check port passes")
+    hold(lambda: b.state() == "master" and a.state() == "backup", "an equal does not take it back", 2)
+    lab.observer.check_never_two()
+
+
+def test_the_link_of_another_interface(lab):
+    (n1,) = lab.nodes(1)
+    n1.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
+    n1.ip("link", "set", "up0", "up")
+    n1.ip("link", "set", "up1", "up")
+    a = n1.vipd(checked({"uplink": {"Type": "link", "Interface": "up0", "Fall": 1, "Rise": 1}}))
+    a.wait_state("master")
+    at = now()
+    n1.ip("link", "set", "up1", "down")
+    t = a.wait_line(r"check uplink fails: link down; demotion is 100")
+    lab.observer.sync()
+    wait(lambda: lab.observer.sync() or lab.observer.carp(n1, at, advskew=100), "the demotion on the wire")
+    n1.ip("link", "set", "up1", "up")
+    a.wait_line(r"check uplink passes: link up; demotion is 0", since=at)
+    n1.ip("link", "del", "up0")
+    a.wait_line(r"check uplink fails", since=now() - 1_000_000)
+    check(a.state() == "master", a.text())
+
+
+def test_what_programs_do_delays_no_advert(lab):
+    """They print without end, hang, fork daemons, return garbage, eat the processor: adverts keep their beat, and each check its verdict."""
+    (n1,) = lab.nodes(1)
+    n1.script("prints", "exec cat /dev/zero")
+    n1.script("hangs", "trap '' TERM; sleep 1000")
+    n1.script("forks", "for k in 1 2 3 4 5; do setsid sleep 1000 & done; exit 0")
+    n1.script("garbage", "printf '\\377\\376\\000\\033[2J\\n\\001'; exit 3")
+    n1.script("burns", "while :; do :; done")
+    checks = {name: {"Type": "command", "Command": f"{n1.room}/{name}", "Weight": 1, **FAST} for name in ("prints", "hangs", "forks", "garbage", "burns")}
+    bus = n1.bus()
+    a = n1.vipd(checked(checks, advbase=0, advskew=25), bus=bus)
+    a.wait_state("master")
+    wait(lambda: all(state != "unknown" for _, state, _ in property_of(bus, "Checks")), "an answer of each")
+    since = now()
+    wait(lambda: now() > since + 4_000_000, "some seconds")
+    states = {name: state for name, state, _ in property_of(bus, "Checks")}
+    check(states == {"prints": "failing", "hangs": "failing", "forks": "passing", "garbage": "failing", "burns": "failing"}, states)
+    # demoted by each of the four that fail
+    check_cadence(lab, n1, since, now(), 29 * 1_000_000 // 256, "programs that misbehave")
+    a.stop()
+    wait(lambda: not run("pgrep", "-f", "sleep 1000", fail=False).stdout, "nothing is left of what they started")
+
+
+def test_a_checker_that_is_killed_or_frozen_moves_nothing(lab):
+    (n1,) = lab.nodes(1)
+    serve(n1)
+    bus = n1.bus()
+    a = n1.vipd(checked({"page": http(OnFailure="release")}, advbase=0, advskew=25), bus=bus)
+    a.wait_state("master")
+    since = now()
+    for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
+        pid = wait(lambda: checker_pid(a), "a checker")
+        wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
+        os.kill(pid, number)
+        wait(lambda: checker_pid(a) not in (None, pid), "another checker")
+    wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
+    check(a.state() == "master" and len(a.transitions()) <= 2, a.text())
+    check_cadence(lab, n1, since, now(), 25 * 1_000_000 // 256, "a checker that dies")
+    check(statistics(bus)["checker-starts"] == 4, statistics(bus))
+
+
+def test_a_checker_that_cannot_be_started_counts_as_failed(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(checked({"page": http(OnFailure="release")}), env={"VIPD_CHECKER": "/nonexistent"})
+    a.wait_line("/nonexistent cannot be started, and the checks of type command, http and tcp stay unknown")
+    a.wait_state("backup")
+    hold(lambda: a.state() == "backup", "not master without an answer", 5)
+
+
+def test_a_checker_that_stays_away_counts_as_failed_after_its_time(lab):
+    """What was passing is believed for Interval x Fall + Timeout, and no longer."""
+    (n1,) = lab.nodes(1)
+    serve(n1)
+    bus = n1.bus()
+    a = n1.vipd(checked({"page": http(OnFailure="release", Interval="500ms", Timeout="500ms", Fall=3)}), bus=bus)
+    a.wait_state("master")
+    # the program goes, then the process: another one cannot be started
+    os.unlink(lab.program("vipd-checker"))
+    at = now()
+    os.kill(checker_pid(a), signal.SIGKILL)
+    wait(lambda: property_of(bus, "Checks")[0][1] == "unknown", "unknown")
+    a.wait_state("backup")
+    took = a.transitions()[-1].t - at
+    check(a.reason() == "health" and 1_900_000 < took < 4_000_000, f"after {took} us: {a.text()}")
+    check(a.grep("check page has not answered for so long that it counts as failed"), a.text())
+
+
+def test_a_reload_changes_checks_and_a_master_stays(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd()
+    a.wait_state("master")
+    # new, and failing: counted once it is known to
+    a.write(checked({"port": tcp(OnFailure="release", Fall=3, Interval="1s")}))
+    at = now()
+    a.reload()
+    a.wait_state("backup")
+    took = a.transitions()[-1].t - at
+    check(a.reason() == "health" and took > 1_500_000, f"after {took} us: {a.text()}")
+    # gone, and with it what it did
+    a.write({"web": instance()})
+    a.reload()
+    a.wait_state("master")
+    serve(n1)
+    a.write(checked({"port": tcp(OnFailure="release")}))
+    before = len(a.transitions())
+    a.reload()
+    wait(lambda: checker_pid(a), "a checker")
+    hold(lambda: len(a.transitions()) == before, "no change of role", 2)
+
+
+def test_a_host_that_is_healthy_again_waits_for_its_preempt_delay(lab):
+    n1, n2 = lab.nodes(2)
+    server = serve(n1)
+    a = n1.vipd(checked({"page": http()}, CARP_Preempt="yes", CARP_PreemptDelay="3s"))
+    a.wait_state("master")
+    b = n2.vipd(advskew=50, CARP_Preempt="yes")
+    b.wait_state("backup")
+    server.kill()
+    b.wait_state("master")
+    at = now()
+    serve(n1)
+    a.wait_line("check page passes", since=at)
+    well = [t for t, text in a.lines if "check page passes" in text][-1]
+    a.wait_state("master", timeout=10)
+    waited = a.transitions()[-1].t - well
+    check(2_900_000 < waited < 6_000_000, f"waited {waited} us")
+
+
+if __name__ == "__main__":
+    L.main()
