@@ -243,6 +243,7 @@ static const ConfigKey keys[] = {
         { "CARP", "Multicast", config_read_bool, FIELD(carp.multicast) },
         { "CARP", "Peers", read_peers, 0 },
         { "CARP", "ReplayProtection", read_replay, 0 },
+        { "CARP", "DemotionByte", config_read_bool, FIELD(carp.demotion_byte) },
         { "Announce", "Count", read_count, FIELD(announce.count) },
         { "Announce", "Interval", config_read_interval, FIELD(announce.interval_usec) },
         { "Announce", "Refresh", read_optional_usec, FIELD(announce.refresh_usec) },

@@ -37,6 +37,7 @@ typedef struct CarpConfig {
         IpAddress *peers;                   /* unicast to these instead */
         size_t n_peers;
         bool strict_replay;
+        bool demotion_byte; /* DemotionByte=: byte 4 says the demotion, as OpenBSD's does */
 } CarpConfig;
 
 typedef struct AnnounceConfig {

@@ -78,17 +78,18 @@ static ElectionConfig election_config(const InstanceConfig *c) {
                 .dead_ratio = c->carp.dead_ratio,
                 .preempt = c->carp.preempt,
                 .preempt_delay_usec = c->carp.preempt_delay_usec,
+                .demotion_byte = c->carp.demotion_byte,
                 .start_delay_usec = c->start_delay_usec,
         };
 }
 
 /* Computes counter and digests of the advert that will be sent next with this header. Only strict mode ties them to the header, and to the
  * source, by which the two families differ. */
-static void seal(Instance *i, uint8_t advbase, uint8_t advskew) {
+static void seal(Instance *i, uint8_t advbase, uint8_t advskew, uint8_t demotion) {
         bool strict = i->config->carp.strict_replay;
 
-        i->next = (CarpAdvert) { .vhid = i->config->carp.vhid, .advbase = advbase, .advskew = advskew };
-        i->next.counter = replay_next(&i->replay, (ReplayHeader) { .advbase = advbase, .advskew = advskew });
+        i->next = (CarpAdvert) { .vhid = i->config->carp.vhid, .advbase = advbase, .advskew = advskew, .demotion = demotion };
+        i->next.counter = replay_next(&i->replay, (ReplayHeader) { .advbase = advbase, .advskew = advskew, .demotion = demotion });
         carp_hmac_digest_from(i->hmac, i->next.counter, strict ? &i->ipv4 : NULL, i->next.digest);
         if (strict)
                 carp_hmac_digest_from(i->hmac, i->next.counter, &i->ipv6, i->next_ipv6_digest);
@@ -190,10 +191,12 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
         ElectionUpdate ignored;
         int r;
 
-        if (i->config->carp.strict_replay && (i->next.advbase != advbase || i->next.advskew != advskew))
-                seal(i, advbase, advskew);
+        if (i->config->carp.strict_replay &&
+            (i->next.advbase != advbase || i->next.advskew != advskew || i->next.demotion != u->demotion))
+                seal(i, advbase, advskew, u->demotion);
         i->next.advbase = advbase;
         i->next.advskew = advskew;
+        i->next.demotion = u->demotion;
         carp_encode(&i->next, ipv4);
         by_ipv6 = i->next;
         memcpy(by_ipv6.digest, i->next_ipv6_digest, CARP_DIGEST_BYTES);
@@ -287,7 +290,7 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 announce_again(i, now_usec);
         /* the next advert is made when nobody waits for it */
         if (u->send != ELECTION_SEND_NONE && !lost)
-                seal(i, i->config->carp.advbase, election_advskew(&i->election));
+                seal(i, i->config->carp.advbase, election_advskew(&i->election), election_demotion(&i->election));
 
         if (u->changed) {
                 i->statistics.transitions++;
@@ -386,7 +389,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
                               &(ElectionEvent) { .type = ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_DISABLED },
                               0,
                               &ignored);
-        seal(i, config->carp.advbase, config->carp.advskew);
+        seal(i, config->carp.advbase, config->carp.advskew, 0);
         return i;
 }
 
@@ -446,7 +449,7 @@ void instance_replay_export(const Instance *i, ReplayState *ret) {
 void instance_replay_import(Instance *i, const ReplayState *state) {
         replay_import(&i->replay, state);
         if (i->config->carp.strict_replay)
-                seal(i, i->next.advbase, i->next.advskew);
+                seal(i, i->next.advbase, i->next.advskew, i->next.demotion);
 }
 
 /**
@@ -469,7 +472,7 @@ void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4
         i->ipv4 = *ipv4;
         i->ipv6 = *ipv6;
         if (i->config->carp.strict_replay)
-                seal(i, i->next.advbase, i->next.advskew);
+                seal(i, i->next.advbase, i->next.advskew, i->next.demotion);
         step(i, &source, NULL, now_usec);
         for (size_t k = 0; k < G_N_ELEMENTS(bars); k++)
                 if (bars[k] != reason && election_is_barred(&i->election, bars[k]))
@@ -498,6 +501,7 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
         ReplayHeader header = { .advbase = advert->advbase, .advskew = advert->advskew, .demotion = advert->demotion };
         ElectionEvent event = { .type = ELECTION_EVENT_ADVERT,
                                 .u.advert = { .advbase = advert->advbase,
+                                              .demotion = advert->demotion,
                                               .advskew = advert->advskew,
                                               .source = election_address(source) } };
         bool own = ip_address_equal(source, &i->ipv4) || ip_address_equal(source, &i->ipv6);
@@ -823,7 +827,7 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
         instance_config_free(i->config);
         i->config = config;
         make_hmac(i);
-        seal(i, config->carp.advbase, config->carp.advskew);
+        seal(i, config->carp.advbase, config->carp.advskew, 0);
         step(i,
              &(ElectionEvent) { .type = ELECTION_EVENT_CONFIGURE, .u.config = election_config(config) },
              NULL,

@@ -111,9 +111,14 @@ static uint64_t random_below(Election *e, uint64_t bound) {
         return (e->random * UINT64_C(2685821657736338717) >> 33) % bound;
 }
 
-/* Priority as adverts compare: advbase, then advskew; less is better. */
-static unsigned rank(uint8_t advbase, uint8_t advskew) {
-        return (unsigned) advbase << 8 | advskew;
+/* Priority as adverts compare: what OpenBSD says of its demotion, then advbase, then advskew; less is better. The demotion counts only where all are
+ * known to mean it (ip_carp.c: carp_proto_input_c(), sc_demote_cnt); nothing protects that byte. */
+static unsigned rank(const Election *e, uint8_t demotion, uint8_t advbase, uint8_t advskew) {
+        return (e->config.demotion_byte ? (unsigned) demotion << 16 : 0) | (unsigned) advbase << 8 | advskew;
+}
+
+static unsigned heard_rank(const Election *e, const ElectionEvent *event) {
+        return rank(e, event->u.advert.demotion, event->u.advert.advbase, event->u.advert.advskew);
 }
 
 /* advskew as we send it: advbase 0 with advskew 0 is the promotion mark, so such a configuration speaks as 0/1, as it counts. */
@@ -127,8 +132,12 @@ static bool promoted(const Election *e) {
         return e->now_usec < e->promoted_until_usec;
 }
 
+static unsigned configured_rank(const Election *e) {
+        return rank(e, election_demotion(e), e->config.advbase, wire_advskew(e));
+}
+
 static unsigned own_rank(const Election *e) {
-        return promoted(e) ? 0 : rank(e->config.advbase, wire_advskew(e));
+        return promoted(e) ? 0 : configured_rank(e);
 }
 
 static void transition(Election *e, ElectionState to, ElectionReason reason, ElectionUpdate *u) {
@@ -147,6 +156,7 @@ static void send_advert(Election *e, ElectionUpdate *u) {
         u->send = ELECTION_SEND_ADVERT;
         u->advbase = promoted(e) ? 0 : e->config.advbase;
         u->advskew = promoted(e) ? 0 : wire_advskew(e);
+        u->demotion = promoted(e) ? 0 : election_demotion(e);
         e->attempted_usec = e->now_usec;
         e->next_advert_usec = add(e->now_usec, interval_usec(e));
 }
@@ -306,11 +316,12 @@ static void yield_tie(Election *e, ElectionUpdate *u) {
         u->send = ELECTION_SEND_ADVERT;
         u->advbase = advbase;
         u->advskew = advskew;
+        u->demotion = election_demotion(e);
         u->announce = false;
 }
 
 static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate *u) {
-        unsigned own = own_rank(e), heard = rank(event->u.advert.advbase, event->u.advert.advskew);
+        unsigned own = own_rank(e), heard = heard_rank(e, event);
         int order;
 
         if (heard > own) {
@@ -325,6 +336,7 @@ static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate
                         u->send = ELECTION_SEND_ADVERT;
                         u->advbase = e->config.advbase;
                         u->advskew = wire_advskew(e);
+                        u->demotion = election_demotion(e);
                 }
                 become_backup(e, ELECTION_REASON_PREEMPTED, u);
                 return;
@@ -345,6 +357,8 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
         uint8_t advbase = event->u.advert.advbase, advskew = event->u.advert.advskew;
         bool leaving = advbase == 255 && advskew == 255;
         bool disputed = e->now_usec - e->respected_usec < dispute_usec(e);
+        /* a master that says of itself that it should not be one is replaced by whoever is less so, preempting or not */
+        bool demoted = e->config.demotion_byte && event->u.advert.demotion > election_demotion(e);
 
         if (leaving) {
                 e->master_down_usec = add(e->now_usec, (uint64_t) election_advskew(e) * BOW_OUT_STEP_USEC);
@@ -356,7 +370,7 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
                 /* He is slower than our patience: waiting can only end in a timeout (ip_carp.c: "guaranteed to time out"). */
                 e->master_down_usec = e->now_usec;
                 e->down_reason = ELECTION_REASON_PREEMPTING;
-        } else if (e->config.preempt && own_rank(e) < rank(advbase, advskew) && e->now_usec >= e->preempt_usec) {
+        } else if ((e->config.preempt || demoted) && own_rank(e) < heard_rank(e, event) && e->now_usec >= e->preempt_usec) {
                 e->master_down_usec = e->now_usec;
                 e->down_reason = ELECTION_REASON_PREEMPTING;
         } else {
@@ -377,7 +391,7 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
  * address do, the bystanders must not join the next round in step. */
 static void note_respected(Election *e, const ElectionEvent *event) {
         const ElectionAddress *source = &event->u.advert.source;
-        unsigned own = rank(e->config.advbase, wire_advskew(e)), heard = rank(event->u.advert.advbase, event->u.advert.advskew);
+        unsigned own = configured_rank(e), heard = heard_rank(e, event);
 
         if (heard > own)
                 return;
@@ -604,4 +618,8 @@ bool election_is_barred(const Election *e, ElectionReason reason) {
 
 uint8_t election_advskew(const Election *e) {
         return skew_effective(e->config.advskew, e->demotion);
+}
+
+uint8_t election_demotion(const Election *e) {
+        return e->config.demotion_byte ? (uint8_t) min(e->demotion, 255) : 0;
 }

@@ -54,6 +54,7 @@ typedef struct ElectionConfig {
         bool preempt;
         uint64_t preempt_delay_usec;
         uint64_t start_delay_usec; /* ELECTION_NEVER: one dead interval */
+        bool demotion_byte; /* OpenBSD's: adverts carry the demotion, and who is less demoted is better whatever the interval */
 } ElectionConfig;
 
 typedef enum ElectionEventType {
@@ -76,7 +77,7 @@ typedef struct ElectionEvent {
         ElectionEventType type;
         union {
                 struct {
-                        uint8_t advbase, advskew;
+                        uint8_t advbase, advskew, demotion;
                         ElectionAddress source;
                 } advert;
                 struct {
@@ -106,6 +107,7 @@ typedef struct ElectionUpdate {
         ElectionReason reason;
         ElectionSend send;
         uint8_t advbase, advskew; /* for ELECTION_SEND_ADVERT */
+        uint8_t demotion;         /* byte 4 of what is sent */
         bool announce;            /* start a burst of gratuitous ARP and NA */
         bool contested;           /* who must yield to us was heard as master: announce once more when he has */
 } ElectionUpdate;
@@ -156,3 +158,4 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */
 bool election_is_barred(const Election *e, ElectionReason reason);
 uint8_t election_advskew(const Election *e); /* as on the wire: with demotion */
+uint8_t election_demotion(const Election *e); /* byte 4 on the wire */

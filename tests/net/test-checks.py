@@ -141,6 +141,23 @@ def test_the_link_of_another_interface(lab):
     check(a.state() == "master", a.text())
 
 
+def test_the_demotion_byte_moves_the_address_without_preempt(lab):
+    """As OpenBSD does it: a backup that is less demoted takes over, though neither preempts and though advskew alone would not call it."""
+    n1, n2 = lab.nodes(2)
+    server = serve(n1)
+    a = n1.vipd(checked({"page": http(Weight=3)}, CARP_DemotionByte="yes"))
+    a.wait_state("master")
+    b = n2.vipd(advskew=200, CARP_DemotionByte="yes")
+    b.wait_state("backup")
+    at = now()
+    server.kill()
+    b.wait_state("master")
+    lab.observer.sync()
+    check({(e.demotion, e.advskew) for e in lab.observer.carp(n1, at)} <= {(0, 0), (3, 3)}, lab.observer.carp(n1, at))
+    check(lab.observer.carp(n1, at, demotion=3, advskew=3), "the demotion in both")
+    check({(e.demotion, e.advskew) for e in lab.observer.carp(n2, at)} == {(0, 200)}, lab.observer.carp(n2, at))
+
+
 def test_what_programs_do_delays_no_advert(lab):
     """They print without end, hang, fork daemons, return garbage, eat the processor: adverts keep their beat, and each check its verdict."""
     (n1,) = lab.nodes(1)

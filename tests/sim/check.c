@@ -28,6 +28,11 @@ static unsigned rank(uint8_t advbase, uint8_t advskew) {
         return (unsigned) advbase << 8 | advskew;
 }
 
+/* Where all say their demotion in byte 4, that goes before. */
+static unsigned wire_rank(const Sim *s, uint8_t demotion, uint8_t advbase, uint8_t advskew) {
+        return (s->demotion_byte ? (unsigned) demotion << 16 : 0) | rank(advbase, advskew);
+}
+
 uint64_t wire_interval_usec(uint8_t advbase, uint8_t advskew) {
         return advbase * SIM_SEC + advskew * SIM_SEC / 256;
 }
@@ -45,8 +50,12 @@ uint8_t host_advskew(const Host *h) {
         return (uint8_t) (h->advbase == 0 ? MAX(advskew, 1) : advskew);
 }
 
+static uint8_t host_demotion_byte(const Host *h) {
+        return h->sim->demotion_byte ? (uint8_t) MIN(own_demotion(h), 255) : 0;
+}
+
 static unsigned host_rank(const Host *h) {
-        return rank(h->advbase, host_advskew(h));
+        return wire_rank(h->sim, host_demotion_byte(h), h->advbase, host_advskew(h));
 }
 
 /* What a master says: a promoted one 0/0 for a while. */
@@ -165,8 +174,9 @@ void check_disturbed(Sim *s) {
 
 static void check_takeover(Host *h, ElectionReason reason) {
         Sim *s = h->sim;
-        unsigned heard = rank(h->heard_advbase, h->heard_advskew);
-        bool preempts = h->preempt && host_rank(h) < heard && s->now >= h->preempt_usec;
+        unsigned heard = wire_rank(s, h->heard_demotion, h->heard_advbase, h->heard_advskew);
+        bool demoted = h->heard_demotion > host_demotion_byte(h);
+        bool preempts = (h->preempt || demoted) && host_rank(h) < heard && s->now >= h->preempt_usec;
         bool impatient = wire_interval_usec(h->heard_advbase, h->heard_advskew) > patience_usec(h);
 
         if (h->state == ELECTION_STATE_INIT)
@@ -180,7 +190,7 @@ static void check_takeover(Host *h, ElectionReason reason) {
                          (double) (h->timeout_usec - s->now) / SIM_SEC);
         if (reason == ELECTION_REASON_PREEMPTING && !preempts && !impatient)
                 sim_fail(s, h, "preempted %u/%u though it may not", h->heard_advbase, h->heard_advskew);
-        if (reason == ELECTION_REASON_BOW_OUT && heard != rank(255, 255))
+        if (reason == ELECTION_REASON_BOW_OUT && rank(h->heard_advbase, h->heard_advskew) != rank(255, 255))
                 sim_fail(s, h, "took over for a bow-out that it did not hear");
         if (reason == ELECTION_REASON_PROMOTED && s->now >= h->promoted_usec)
                 sim_fail(s, h, "took over as promoted, which it was not");
@@ -189,7 +199,7 @@ static void check_takeover(Host *h, ElectionReason reason) {
 static void check_release(Host *h, ElectionReason reason) {
         Sim *s = h->sim;
 
-        if (reason == ELECTION_REASON_PREEMPTED && rank(h->heard_advbase, h->heard_advskew) > own_rank(h))
+        if (reason == ELECTION_REASON_PREEMPTED && wire_rank(s, h->heard_demotion, h->heard_advbase, h->heard_advskew) > own_rank(h))
                 sim_fail(s, h, "yielded to %u/%u, which is worse", h->heard_advbase, h->heard_advskew);
         if (reason == ELECTION_REASON_STALLED && !h->resuming)
                 sim_fail(s, h, "says that it was stalled, which it was not");
@@ -309,10 +319,10 @@ static void set_send_demotion(Host *h, bool demoted) {
  */
 void check_advert(Host *h, const CarpAdvert *advert) {
         Sim *s = h->sim;
-        unsigned said = rank(advert->advbase, advert->advskew), own = host_rank(h);
+        unsigned said = wire_rank(s, advert->demotion, advert->advbase, advert->advskew), own = host_rank(h);
         bool last = h->call.n_releases > 0;
 
-        if (said == rank(255, 255)) {
+        if (rank(advert->advbase, advert->advskew) == rank(255, 255)) {
                 if (h->held)
                         sim_fail(s, h, "bows out while it holds the address");
                 if (!last && h->call.n_holds_failed == 0)
@@ -327,7 +337,7 @@ void check_advert(Host *h, const CarpAdvert *advert) {
                 set_send_demotion(h, !h->send_demoted);
                 own = host_rank(h);
         }
-        if (said != own && !(last && said == own + 1) && !(last && h->advbase < 254 && said == rank(h->advbase + 1, 0)))
+        if (said != own && !(last && said == own + 1) && !(last && h->advbase < 254 && rank(advert->advbase, advert->advskew) == rank(h->advbase + 1, 0)))
                 sim_fail(s, h, "says %u/%u instead of %u/%u", advert->advbase, advert->advskew, h->advbase,
                          host_advskew(h));
 }
@@ -338,6 +348,7 @@ void check_advert(Host *h, const CarpAdvert *advert) {
 void check_heard(Host *h, const CarpAdvert *advert) {
         h->heard_advbase = advert->advbase;
         h->heard_advskew = advert->advskew;
+        h->heard_demotion = h->sim->demotion_byte ? advert->demotion : 0;
         if (h->state != ELECTION_STATE_BACKUP || rank(advert->advbase, advert->advskew) == rank(255, 255))
                 return;
         h->timeout_usec = h->sim->now + patience_usec(h);
@@ -462,7 +473,7 @@ static void check_best(Sim *s, const Host *master) {
 
                 if (h == master || !eligible(h))
                         continue;
-                if (h->preempt && host_rank(h) < host_rank(master))
+                if ((h->preempt || host_demotion_byte(h) < host_demotion_byte(master)) && host_rank(h) < host_rank(master))
                         sim_fail(s, h, "preempts, is better than host %u, and is backup", master->number);
                 if (host_dead_usec(h) < host_interval_usec(master))
                         sim_fail(s, h, "is backup to host %u, whose adverts come too slowly", master->number);

@@ -145,6 +145,7 @@ static InstanceConfig *make_config(Host *h) {
         memcpy(c->carp.key, "simulated", 9);
         c->carp.n_key_bytes = 9;
         c->carp.strict_replay = h->sim->strict;
+        c->carp.demotion_byte = h->sim->demotion_byte;
         h->check = check_config_new_default("load");
         h->check->weight = h->demotion;
         g_ptr_array_add(c->checks, h->check);
@@ -385,7 +386,7 @@ void host_receive(Host *h, const Packet *packet) {
         /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said */
         bool fresh = packet->usec >= h->started_usec && h->sim->now - packet->usec < 32 * host_interval_usec(h);
         uint64_t timeout = h->timeout_usec;
-        uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew;
+        uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew, heard_demotion = h->heard_demotion;
         CarpVerdict verdict;
 
         check_call_begin(h);
@@ -396,6 +397,7 @@ void host_receive(Host *h, const Packet *packet) {
         if (verdict != CARP_VERDICT_OK) {
                 h->timeout_usec = timeout;
                 h->heard_advbase = heard_advbase;
+                h->heard_demotion = heard_demotion;
                 h->heard_advskew = heard_advskew;
         } else if (h->call.before == ELECTION_STATE_MASTER && h->state == ELECTION_STATE_MASTER)
                 h->contested_usec = h->sim->now;

@@ -127,6 +127,7 @@ static void draw_segment(Sim *s) {
         s->vhid = (uint8_t) sim_between(s, 1, 255);
         s->strict = flavour >= 62 && flavour < 70;
         s->foreign = flavour >= 70;
+        s->demotion_byte = !s->foreign && flavour % 5 == 0;
         s->echo = sim_chance(s, 5);
         s->families[0] = s->foreign || family < 85;
         s->families[1] = !s->foreign && family >= 70;
@@ -158,6 +159,8 @@ static void draw_timing(Sim *s) {
         uint32_t ratio = s->foreign ? 3 : ratios[sim_between(s, 0, G_N_ELEMENTS(ratios) - 1)];
         unsigned style = (unsigned) sim_between(s, 0, 6);
 
+        /* one whose adverts come too slowly for others is no better for being less demoted: such groups have no answer */
+        s->demotion_byte = s->demotion_byte && !mixed;
         for (unsigned k = 0; k < s->n_hosts; k++) {
                 Host *h = &s->hosts[k];
 

@@ -137,7 +137,7 @@ typedef struct Host {
         uint64_t sent_usec;     /* last advert that left, or when it became master */
         uint64_t attempted_usec; /* last advert tried */
         uint64_t n_sent, n_bow_outs, n_sent_settled;
-        uint8_t heard_advbase, heard_advskew;
+        uint8_t heard_advbase, heard_advskew, heard_demotion;
         uint8_t said_advbase, said_advskew;
         uint64_t contested_usec; /* when it last heard an advert and stayed master */
 
@@ -174,6 +174,7 @@ struct Sim {
         unsigned n_hosts;
         bool families[SIM_N_FAMILIES];
         bool strict, echo, foreign;
+        bool demotion_byte; /* every host says its demotion in byte 4, and obeys the others' */
         uint64_t delay_min, delay_max, latency_max; /* of a healthy network and machine */
         IpPrefix vip;
         uint8_t vhid;

@@ -127,7 +127,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f,
                                     "Description=a # b\nEnabled=no\nLease=5s\nStartDelay=250ms # a comment\n",
                                     "AdvBase=2\nAdvSkew=100\nDeadRatio=4\nPreempt=true\nPreemptDelay=1min 30s\nSourceAddress=192.0.2.1\n"
-                                    "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\n[Announce]\nCount=3\n"
+                                    "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\nDemotionByte=yes\n[Announce]\nCount=3\n"
                                     "Interval=0.5s\nRefresh=30\n[Takeover]\nUpScript=/bin/up\nDownScript=/bin/down\nScriptParameter=x y\n"
                                     "DemoteHold=10s\nUnitsBeforeAddress=yes\nUnitTimeout=1h\nOnUnitFailure=demote\n");
         g_autoptr(ConfigSet) set = NULL;
@@ -148,6 +148,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_assert_false(c->carp.multicast);
         g_assert_cmpuint(c->carp.n_peers, ==, 2);
         g_assert_true(c->carp.strict_replay);
+        g_assert_true(c->carp.demotion_byte);
         g_assert_cmpuint(c->announce.interval_usec, ==, 500000);
         g_assert_cmpuint(c->announce.refresh_usec, ==, 30000000);
         g_assert_cmpstr(c->takeover.up_script, ==, "/bin/up");

@@ -238,6 +238,44 @@ static void test_preempt_delay_waits(void) {
         assert_becomes(hear(&e, 1, 200, 30 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
 }
 
+static ElectionUpdate hear_demoted(Election *e, uint8_t demotion, uint8_t advskew, uint64_t now_usec) {
+        return step(e,
+                    (ElectionEvent) { .type = ELECTION_EVENT_ADVERT,
+                                      .u.advert = { .advbase = 1, .advskew = advskew, .demotion = demotion, .source = ipv4(192, 0, 2, 9) } },
+                    now_usec);
+}
+
+static void set_demotion(Election *e, uint32_t demotion, uint64_t now_usec) {
+        (void) step(e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, now_usec);
+}
+
+static void test_byte_4_counts_only_where_it_is_agreed_on(void) {
+        ElectionConfig openbsd = plain;
+        uint64_t now = 0;
+        Election e = backup(plain, 0);
+
+        g_assert_false(hear_demoted(&e, 255, 0, 4 * SEC).changed);
+        e = master(plain, &now);
+        set_demotion(&e, 7, now);
+        g_assert_cmpuint(timer(&e, now + 2 * SEC).demotion, ==, 0);
+
+        openbsd.demotion_byte = true;
+        /* a backup takes over from who is more demoted, preempting or not; not from who is less so, however long his interval */
+        e = backup(openbsd, 0);
+        set_demotion(&e, 1, 4 * SEC);
+        g_assert_false(hear_demoted(&e, 1, 0, 4 * SEC).changed);
+        g_assert_false(hear_demoted(&e, 0, 254, 4 * SEC).changed);
+        assert_becomes(hear_demoted(&e, 2, 0, 5 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+        /* a master says it in every advert, up to what fits, yields to who is less demoted and to nobody who is more so */
+        now = 0;
+        e = master(openbsd, &now);
+        set_demotion(&e, 300, now);
+        g_assert_cmpuint(timer(&e, now + 2 * SEC).demotion, ==, 255);
+        set_demotion(&e, 5, now + 2 * SEC);
+        g_assert_false(hear_demoted(&e, 6, 0, now + 2 * SEC).changed);
+        assert_becomes(hear_demoted(&e, 4, 254, now + 2 * SEC), ELECTION_STATE_BACKUP, ELECTION_REASON_PREEMPTED);
+}
+
 static void test_a_master_slower_than_our_patience_is_replaced(void) {
         ElectionConfig quick = plain;
         Election e;
@@ -799,6 +837,7 @@ int main(int argc, char **argv) {
         ADD(bow_out_is_followed_at_once);
         ADD(preempts_only_if_told_to);
         ADD(preempt_delay_waits);
+        ADD(byte_4_counts_only_where_it_is_agreed_on);
         ADD(a_master_slower_than_our_patience_is_replaced);
         ADD(demote_bows_out_and_stays_out);
         ADD(promote_takes_over_and_survives_last_words);
