@@ -175,8 +175,7 @@ static int set_common_options(Transfer *x, const char *url) {
         /* No proxy, whatever the environment says; files, mail and the rest of what libcurl can do are none of ours. */
         SET(CURLOPT_PROXY, "");
         SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-        SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+        SET(CURLOPT_PROTOCOLS_STR, "http,https"); /* also for what a redirect leads to */
 #undef SET
         return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
 }

@@ -26,6 +26,10 @@ TEXT_MAX = 240
 tmp = None  # a directory of this test's own
 
 
+class Skip(Exception):
+    """This machine cannot show what the test is about."""
+
+
 def wait(condition, what, timeout=10.0, every=0.005):
     """Awaits a fact: the first true value of condition(); fails with `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -104,7 +108,9 @@ class Checker:
         socket_fd, probes_fd = (os.dup2(fd, number) for fd, number in ((theirs.fileno(), 50), (memfd, 51)))
         theirs.close()
         os.close(memfd)
-        self.stderr = tempfile.TemporaryFile()
+        self.stderr, stdin = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        stdin.write(b"not for commands\n")
+        stdin.seek(0)
         environment = {"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0:exitcode=99",
                        "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1", **(env or {})}
         argv = [*wrapper, CHECKER]
@@ -112,10 +118,11 @@ class Checker:
         if ignore_sigchld:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self.pid = os.posix_spawnp(argv[0], argv, environment, setsigdef=[signal.SIGPIPE], file_actions=[
-            (os.POSIX_SPAWN_DUP2, self.stderr.fileno(), 2),
+            (os.POSIX_SPAWN_DUP2, stdin.fileno(), 0), (os.POSIX_SPAWN_DUP2, self.stderr.fileno(), 2),
             (os.POSIX_SPAWN_DUP2, socket_fd, 3), (os.POSIX_SPAWN_DUP2, probes_fd, 4),
             (os.POSIX_SPAWN_CLOSE, socket_fd), (os.POSIX_SPAWN_CLOSE, probes_fd)])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        stdin.close()
         os.close(socket_fd)
         os.close(probes_fd)
         self.status = None
@@ -316,6 +323,8 @@ def main(namespace):
             try:
                 tests[name]()
                 print(f"ok {number} - {name}", flush=True)
+            except Skip as e:
+                print(f"ok {number} - {name} # SKIP {e}", flush=True)
             except Exception:
                 failed += 1
                 print(f"not ok {number} - {name}\n# " + traceback.format_exc().replace("\n", "\n# "), flush=True)

@@ -30,11 +30,11 @@ def test_the_interval_is_kept_with_jitter():
         times = [c.report().when for _ in range(41)]
     gaps = [b - a for a, b in zip(times, times[1:])]
     mean = sum(gaps) / len(gaps)
-    check(0.18 < mean < 0.25, f"{mean} s between reports")
+    check(0.18 < mean < 0.28, f"{mean} s between reports")
     check(min(gaps) > 0.15, f"{min(gaps)} s")
     late = sorted(gaps)
     # within +-10 %, and not all the same; but a busy machine may be late
-    check(late[len(late) // 2] < 0.225 and late[5] < 0.198 and late[-5] > 0.202, late)
+    check(late[len(late) // 2] < 0.25 and late[5] < 0.198 and late[-5] > 0.202, late)
 
 
 def test_two_probes_do_not_march_in_step():
