@@ -15,7 +15,7 @@ import shutil
 import subprocess
 
 SUITE = "bookworm"
-PACKAGES = ["systemd", "systemd-sysv", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light",
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light", "python3",
             # what vipd links
             "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200"]
 

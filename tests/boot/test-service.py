@@ -77,7 +77,7 @@ def test_unit_files_are_clean(lab):
     check(result.returncode == 0 and result.stdout + result.stderr == "", f"{result.returncode}: {result.stdout}{result.stderr}")
     for unit in units:
         with open(f"{lab.layers[0]}/usr/lib/systemd/system/{unit}") as f:
-            for page, section in re.findall(r"man:([\w.-]+)\((\d)\)", f.read()):
+            for page, section in re.findall(r"man:([\w.@-]+)\((\d)\)", f.read()):
                 installed = os.path.exists(f"{lab.layers[0]}/usr/share/man/man{section}/{page}.{section}")
                 check(installed, f"{unit} names {page}({section})")
 
