@@ -20,7 +20,7 @@
 #define CHECKS_BURST 20
 #define CHECKS_USEC (60 * USEC_PER_SEC)
 
-#define N_FIELDS 8
+#define N_FIELDS 9
 
 typedef struct Facts {
         char vhid[4], master[IP_ADDRESS_TEXT_BYTES];
@@ -28,7 +28,7 @@ typedef struct Facts {
 } Facts;
 
 /* What every line carries; previous: NULL unless the role changes. */
-static const LogField *facts(Facts *f, const Instance *i, ElectionState state, const char *previous, ElectionReason reason) {
+static LogField *facts(Facts *f, const Instance *i, ElectionState state, const char *previous, ElectionReason reason) {
         const InstanceConfig *c = instance_config(i);
         const LogField fields[N_FIELDS] = {
                 { "VIPD_INSTANCE", c->name },
@@ -38,6 +38,7 @@ static const LogField *facts(Facts *f, const Instance *i, ElectionState state, c
                 { "VIPD_REASON", election_reason_to_string(reason) },
                 { "VIPD_PEER", ip_address_format(instance_master(i), f->master) },
                 { "VIPD_PREVIOUS_STATE", previous },
+                { NULL, NULL }, /* one more, of an event */
                 { NULL, NULL },
         };
 
@@ -81,7 +82,7 @@ void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTr
 void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notice, int error, uint64_t now_usec) {
         const InstanceConfig *c = instance_config(i);
         char more[RATELIMIT_TEXT_BYTES];
-        const LogField *fields;
+        LogField *fields;
         uint64_t n_suppressed;
         Facts f;
 
@@ -107,6 +108,16 @@ void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notic
         case INSTANCE_NOTICE_SEND_FAILED:
                 log_write(LOG_WARNING, MESSAGE_ID_SEND_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
                           "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
+                break;
+        case INSTANCE_NOTICE_CONFLICT:
+                fields[N_FIELDS - 2] = (LogField) { "VIPD_MAC", instance_conflict_mac(i) };
+                log_write(LOG_WARNING, MESSAGE_ID_CONFLICT_STR, fields, 0, __FILE__, __LINE__, __func__,
+                          "%s: %s, who is no peer; the address is kept, and announced anew at most every 10 s%s", c->name,
+                          instance_conflict(i), more);
+                break;
+        case INSTANCE_NOTICE_CONFLICT_OVER:
+                log_write(LOG_INFO, NULL, fields, 0, __FILE__, __LINE__, __func__, "%s: nobody else claims an address of ours any more%s",
+                          c->name, more);
                 break;
         }
 }

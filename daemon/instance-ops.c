@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "conflict-watch.h"
 #include "io/announce.h"
 #include "util/cleanup.h"
 #include "util/event-priority.h"
@@ -52,6 +53,7 @@ struct InstanceIo {
         HeldAddress *addresses;
         size_t n_addresses;
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
+        ConflictWatch *conflict;
 };
 
 static bool has_family(const InstanceConfig *c, int family) {
@@ -125,6 +127,7 @@ static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_B
 
 static int op_hold(void *userdata) {
         InstanceIo *io = userdata;
+        uint64_t now_usec = 0;
         int error = 0;
 
         for (size_t k = 0; k < io->n_addresses; k++) {
@@ -141,6 +144,8 @@ static int op_hold(void *userdata) {
                         h->seen = false;
                 }
         }
+        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        conflict_watch_on_hold(io->conflict, now_usec);
         return error;
 }
 
@@ -159,6 +164,7 @@ static void op_release(void *userdata) {
                         log_warning_errno(r, "%s: an address could not be dropped: %m%s", io->config->name, more);
                 h->held = h->seen = false;
         }
+        conflict_watch_on_release(io->conflict);
 }
 
 static void op_announce(void *userdata) {
@@ -194,11 +200,43 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static CarpVerdict on_receive(void *userdata, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec) {
-        InstanceIo *io = userdata;
-
-        return instance_on_advert(io->instance, source, advert, now_usec);
+static bool is_own_source(const InstanceIo *io, const IpAddress *source) {
+        return ip_address_equal(source, &io->source_ipv4) || ip_address_equal(source, &io->source_ipv6);
 }
+
+static CarpVerdict on_receive(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
+        InstanceIo *io = userdata;
+        CarpVerdict verdict = instance_on_advert(io->instance, &frame->source, advert, now_usec);
+
+        if (verdict == CARP_VERDICT_OK && !is_own_source(io, &frame->source))
+                conflict_watch_on_advert(io->conflict, frame->source_mac, now_usec);
+        return verdict;
+}
+
+static void on_announce(void *userdata, size_t k) {
+        InstanceIo *io = userdata;
+        TransportPort *port = io->ipv4 ?: io->ipv6;
+
+        if (port && k < io->n_addresses)
+                (void) announce_once(port, io->mac, &address_prefix(io->addresses[k].address)->address);
+}
+
+static void on_ask(void *userdata, size_t k) {
+        InstanceIo *io = userdata;
+        TransportPort *port = io->ipv4 ?: io->ipv6;
+        const IpAddress *address;
+
+        if (!port || k >= io->n_addresses)
+                return;
+        address = &address_prefix(io->addresses[k].address)->address;
+        (void) announce_question(port, io->mac, address->family == AF_INET ? &io->source_ipv4 : &io->source_ipv6, address);
+}
+
+static void on_conflict(void *userdata, const char *text, const char *mac) {
+        instance_set_conflict(((InstanceIo *) userdata)->instance, text, mac);
+}
+
+static const ConflictWatchOps conflict_ops = { .announce = on_announce, .ask = on_ask, .changed = on_conflict };
 
 static bool has_source(const InstanceIo *io) {
         return io->source_ipv4.family != AF_UNSPEC || io->source_ipv6.family != AF_UNSPEC;
@@ -218,7 +256,7 @@ static int on_bereft(sd_event_source *s, uint64_t usec, void *userdata) {
 /**
  * instance_io_new() - not bound to any interface yet
  */
-int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses) {
+int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses, Neighbours *neighbours) {
         g_autoptr(InstanceIo) io = g_new0(InstanceIo, 1);
         int r;
 
@@ -232,6 +270,8 @@ int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, Add
                 r = sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
         if (r >= 0)
                 r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
+        if (r >= 0)
+                r = conflict_watch_new(&io->conflict, event, neighbours, &conflict_ops, io);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(io->timer, SD_EVENT_OFF);
@@ -253,6 +293,7 @@ static void free_addresses(HeldAddress *addresses, size_t n) {
 }
 
 static void close_ports(InstanceIo *io) {
+        conflict_watch_unbind(io->conflict);
         if (io->ipv4) {
                 if (io->group_ipv4.family != AF_UNSPEC)
                         transport_port_leave(io->ipv4, &io->group_ipv4);
@@ -283,6 +324,7 @@ InstanceIo *instance_io_free(InstanceIo *io) {
         if (!io)
                 return NULL;
         unbind(io);
+        conflict_watch_free(io->conflict);
         sd_event_source_disable_unref(io->bereft);
         sd_event_source_disable_unref(io->timer);
         sd_event_unref(io->event);
@@ -365,6 +407,7 @@ static int build_addresses(InstanceIo *io) {
 }
 
 static int bind_link(InstanceIo *io, const Link *link) {
+        char more[RATELIMIT_TEXT_BYTES];
         int r;
 
         io->ifindex = link->ifindex;
@@ -373,9 +416,16 @@ static int bind_link(InstanceIo *io, const Link *link) {
                 r = open_family(io, AF_INET6, &io->ipv6);
         if (r >= 0)
                 r = build_addresses(io);
-        if (r < 0)
+        if (r < 0) {
                 unbind(io);
-        return r;
+                return r;
+        }
+        /* without it the election is the same */
+        r = conflict_watch_bind(io->conflict, io->ifindex, io->config);
+        if (r < 0 && may_log(io, &io->link_limit, more))
+                log_warning_errno(r, "%s: nobody will notice another host on %s that has an address of ours: %m%s", io->config->name,
+                                  link->name, more);
+        return 0;
 }
 
 static void choose_source(const InstanceConfig *c, const Link *link, int family, const IpAddress *wish, IpAddress *ret) {
@@ -511,4 +561,8 @@ void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]) {
         for (size_t p = 0; p < G_N_ELEMENTS(ports); p++)
                 for (size_t v = 0; ports[p] && v < N_CARP_VERDICTS; v++)
                         ret[v] += transport_port_rejected(ports[p])[v];
+}
+
+const Conflict *instance_io_conflict(const InstanceIo *io) {
+        return conflict_watch_state(io->conflict);
 }

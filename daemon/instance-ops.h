@@ -4,16 +4,18 @@
 #include <glib.h>
 #include <systemd/sd-event.h>
 
+#include "conflict.h"
 #include "instance.h"
 #include "io/address.h"
 #include "io/link.h"
+#include "io/neighbours.h"
 #include "io/transport.h"
 
 typedef struct InstanceIo InstanceIo;
 
 extern const InstanceOps instance_io_ops; /* userdata: the InstanceIo */
 
-int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses);
+int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses, Neighbours *neighbours);
 InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 
@@ -23,3 +25,4 @@ void instance_io_adopt(InstanceIo *io); /* before the first update: the addresse
 void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec);
 /* Frames refused on this instance's sockets before any instance saw them, summed over the families, by verdict. */
 void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]);
+const Conflict *instance_io_conflict(const InstanceIo *io); /* who else claims our addresses; its counters */

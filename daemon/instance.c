@@ -42,6 +42,7 @@ struct Instance {
         IpAddress master;
         Peers peers;
         char *problem;
+        char *conflict, *conflict_mac;
 
         bool units_pending;     /* master, but the units must be up before the addresses are held */
         bool leaving;           /* master, but `farewell` is to follow as soon as the units are down */
@@ -377,6 +378,8 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         if (observer)
                 i->observer = *observer;
         i->problem = g_strdup("");
+        i->conflict = g_strdup("");
+        i->conflict_mac = g_strdup("");
         i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
         i->checks = g_ptr_array_new_with_free_func(check_free);
         i->renew_usec = i->announce_usec = UINT64_MAX;
@@ -402,6 +405,8 @@ Instance *instance_free(Instance *i) {
         g_ptr_array_unref(i->unit_failures);
         g_ptr_array_unref(i->checks);
         g_free(i->problem);
+        g_free(i->conflict);
+        g_free(i->conflict_mac);
         g_free(i);
         return NULL;
 }
@@ -857,6 +862,19 @@ void instance_set_problem(Instance *i, const char *problem) {
         notify(i, INSTANCE_CHANGE_PROBLEM, NULL);
 }
 
+void instance_set_conflict(Instance *i, const char *conflict, const char *mac) {
+        if (g_str_equal(i->conflict, conflict))
+                return;
+        g_free(i->conflict);
+        g_free(i->conflict_mac);
+        i->conflict = g_strdup(conflict);
+        i->conflict_mac = g_strdup(mac);
+        /* who is no longer master has ended it himself */
+        if (i->election.state == ELECTION_STATE_MASTER)
+                notice(i, *conflict != '\0' ? INSTANCE_NOTICE_CONFLICT : INSTANCE_NOTICE_CONFLICT_OVER, 0);
+        notify(i, INSTANCE_CHANGE_CONFLICT, NULL);
+}
+
 const InstanceConfig *instance_config(const Instance *i) {
         return i->config;
 }
@@ -881,6 +899,14 @@ uint32_t instance_demotion(const Instance *i) {
 
 const char *instance_problem(const Instance *i) {
         return i->problem;
+}
+
+const char *instance_conflict(const Instance *i) {
+        return i->election.state == ELECTION_STATE_MASTER ? i->conflict : "";
+}
+
+const char *instance_conflict_mac(const Instance *i) {
+        return i->conflict_mac;
 }
 
 const IpAddress *instance_master(const Instance *i) {

@@ -38,6 +38,7 @@ typedef enum InstanceChange {
         INSTANCE_CHANGE_PROBLEM = 1 << 6,
         INSTANCE_CHANGE_UNITS = 1 << 7, /* failed units, or which units are wanted */
         INSTANCE_CHANGE_CHECKS = 1 << 8,
+        INSTANCE_CHANGE_CONFLICT = 1 << 9,
 } InstanceChange;
 
 typedef struct InstanceTransition {
@@ -50,8 +51,10 @@ typedef enum InstanceNotice {
         INSTANCE_NOTICE_ADDRESS_RESTORED, /* somebody else removed an address of ours; it is back */
         INSTANCE_NOTICE_ADDRESS_NOT_HELD, /* the kernel refused an address */
         INSTANCE_NOTICE_SEND_FAILED,      /* an advert could not be sent */
+        INSTANCE_NOTICE_CONFLICT,         /* another host claims an address of ours: instance_conflict() */
+        INSTANCE_NOTICE_CONFLICT_OVER,
 } InstanceNotice;
-#define N_INSTANCE_NOTICES 3
+#define N_INSTANCE_NOTICES 5
 
 typedef struct InstanceObserver {
         /* changes: mask of InstanceChange. transition: the role change, or NULL. Called after the effects. */
@@ -134,6 +137,8 @@ void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint
  * about new addresses; `hold` is called if master. */
 void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec);
 void instance_set_problem(Instance *i, const char *problem); /* why a newer configuration is not in force; NULL: none */
+/* Who else claims addresses of ours, in words, and the first one's MAC; "": nobody. Not from within an op. */
+void instance_set_conflict(Instance *i, const char *conflict, const char *mac);
 
 /* The units that hang on the role (targets.c). Which are wanted: those of the state; none while leaving. */
 bool instance_is_leaving(const Instance *i); /* still master, until its units are down */
@@ -149,6 +154,8 @@ ElectionReason instance_reason(const Instance *i);
 bool instance_enabled(const Instance *i);
 uint32_t instance_demotion(const Instance *i);
 const char *instance_problem(const Instance *i); /* "" if none */
+const char *instance_conflict(const Instance *i); /* "" if nobody, and while we are not master */
+const char *instance_conflict_mac(const Instance *i);
 const IpAddress *instance_master(const Instance *i); /* family AF_UNSPEC: unknown */
 const Peers *instance_peers(const Instance *i);
 const GPtrArray *instance_checks(const Instance *i); /* InstanceCheck *, as in the configuration; those never told of are missing */

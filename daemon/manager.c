@@ -45,6 +45,7 @@ struct Manager {
         GPtrArray *units; /* char *: those that checks ask for */
         void (*watch_units)(void *userdata, const GPtrArray *units);
         void *watch_units_userdata;
+        Neighbours *neighbours;
         GPtrArray *slots; /* Slot *, sorted by name */
         GPtrArray *handover; /* borrowed; NULL but at the start */
         AutoFd lock; /* the records in runtime_dir are ours */
@@ -109,6 +110,7 @@ Manager *manager_free(Manager *m) {
         checks_free(m->checks);
         g_ptr_array_unref(m->units);
         g_ptr_array_unref(m->slots);
+        neighbours_free(m->neighbours);
         link_table_free(m->links);
         transport_free(m->transport);
         address_socket_free(m->addresses);
@@ -330,7 +332,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
 
         s->manager = m;
         instance_log_init(&s->log);
-        r = instance_io_new(&s->io, m->event, m->transport, m->addresses);
+        r = instance_io_new(&s->io, m->event, m->transport, m->addresses, m->neighbours);
         if (r < 0)
                 return r;
         if (persist_is_disabled(m->persist, c->name)) {
@@ -535,6 +537,8 @@ int manager_start(Manager *m, GPtrArray *handover) {
         if (r >= 0)
                 r = link_table_new(&m->links, m->event, on_link, m);
         if (r >= 0)
+                r = neighbours_new(&m->neighbours, m->event, m->links);
+        if (r >= 0)
                 r = sd_event_add_time_relative(m->event, &m->save, CLOCK_BOOTTIME, SAVE_INTERVAL_USEC, 0, on_save, m);
         if (r < 0) {
                 log_error_errno(r, "The kernel's network interface cannot be opened: %m");
@@ -732,8 +736,11 @@ void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, con
         add(userdata, "check-samples-bad", checks.bad);
         add(userdata, "check-transitions", checks.changes);
         add(userdata, "checker-starts", checks_n_checker_starts(m->checks));
-        if (slot)
+        if (slot) {
                 instance_io_rejected(slot->io, rejected);
+                add(userdata, "conflicts", instance_io_conflict(slot->io)->n_claims);
+                add(userdata, "conflicts-defended", instance_io_conflict(slot->io)->n_defences);
+        }
         for (size_t v = CARP_VERDICT_OK + 1; v < N_CARP_VERDICTS; v++) {
                 g_autofree char *name = g_strdup_printf("rejected-%s", carp_verdict_to_string((CarpVerdict) v));
 

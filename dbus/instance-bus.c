@@ -107,7 +107,7 @@ static int append_peers(const Instance *i, sd_bus_message *m) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Sync groups and conflicts are promised by the interface; nothing makes them yet. */
+/* Sync groups are promised by the interface; nothing makes them yet. */
 static int append_sync_group(const Instance *i, sd_bus_message *m) {
         return append_text(m, "");
 }
@@ -129,7 +129,7 @@ static int append_problem(const Instance *i, sd_bus_message *m) {
 }
 
 static int append_conflict(const Instance *i, sd_bus_message *m) {
-        return append_text(m, "");
+        return append_text(m, instance_conflict(i));
 }
 
 static int append_failed_units(const Instance *i, sd_bus_message *m) {
@@ -175,7 +175,7 @@ static const Property properties[] = {
         { "SyncGroup", "s", append_sync_group, INSTANCE_CHANGE_CONFIG },
         { "Checks", "a(sss)", append_checks, INSTANCE_CHANGE_CHECKS },
         { "Problem", "s", append_problem, INSTANCE_CHANGE_PROBLEM },
-        { "Conflict", "s", append_conflict, INSTANCE_CHANGE_CONFIG },
+        { "Conflict", "s", append_conflict, INSTANCE_CHANGE_CONFLICT | INSTANCE_CHANGE_STATE },
         { "FailedUnits", "a(ss)", append_failed_units, INSTANCE_CHANGE_UNITS },
         { "StateChangeTimestamp", "t", append_timestamp, INSTANCE_CHANGE_STATE },
         { "StateChangeTimestampMonotonic", "t", append_timestamp_monotonic, INSTANCE_CHANGE_STATE },

@@ -5,3 +5,7 @@
 
 /* port: any family's port on the interface. 0 or the first -errno; every address is tried. Never waits. */
 int announce_address(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAddress *address);
+/* One single frame: the announcement by request (RFC 5227 1.1), or the NA. */
+int announce_once(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAddress *address);
+/* To all: who has the address? source: ours, of its family; an IPv6 address is not asked for without one. */
+int announce_question(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAddress *source, const IpAddress *address);

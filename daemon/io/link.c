@@ -516,6 +516,20 @@ const Link *link_table_find(const LinkTable *t, const char *name) {
         return NULL;
 }
 
+bool link_table_has_mac(const LinkTable *t, const uint8_t mac[MAC_BYTES]) {
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, t->entries);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                const Link *link = &((Entry *) value)->link;
+
+                if (link->ethernet && memcmp(link->mac, mac, MAC_BYTES) == 0)
+                        return true;
+        }
+        return false;
+}
+
 const LinkAddress *link_find_address(const Link *link, const IpPrefix *prefix) {
         guint k = find_index(link->addresses, prefix);
 

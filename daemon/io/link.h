@@ -50,6 +50,7 @@ int link_table_new(LinkTable **ret, sd_event *event, LinkCallback callback, void
 LinkTable *link_table_free(LinkTable *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinkTable, link_table_free)
 const Link *link_table_find(const LinkTable *t, const char *name); /* borrowed until the next dispatch; NULL */
+bool link_table_has_mac(const LinkTable *t, const uint8_t mac[MAC_BYTES]); /* of any interface */
 /* Does the link have this address with this prefix length? Borrowed; NULL. */
 const LinkAddress *link_find_address(const Link *link, const IpPrefix *prefix);
 /* The best address to send adverts from: not one of the excluded (VIPs), not one that we hold, not tentative; IPv4: a host's own address

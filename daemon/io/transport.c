@@ -186,7 +186,7 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
         if (verdict != CARP_VERDICT_OK)
                 p->rejected[verdict]++;
         else
-                verdict = r->receive(r->userdata, &ip.source, &advert, now_usec);
+                verdict = r->receive(r->userdata, &ip, &advert, now_usec);
         if (verdict != CARP_VERDICT_OK)
                 log_rejected(p, &ip.source, verdict, now_usec);
 }

@@ -17,9 +17,9 @@ int transport_new(Transport **ret, sd_event *event);
 Transport *transport_free(Transport *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Transport, transport_free)
 
-/* An advert whose checks up to the checksum passed, for the vhid registered. now_usec is the pass's sd_event_now(). The return value (ok,
+/* An advert whose checks up to the checksum passed, for the vhid registered, and the head of its frame. now_usec is the pass's sd_event_now(). The return value (ok,
  * hmac, loop, replay) is what the receiver made of it. */
-typedef CarpVerdict (*TransportReceive)(void *userdata, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec);
+typedef CarpVerdict (*TransportReceive)(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec);
 
 /* The port for (ifindex, family); opened when the first user comes, closed when the last one leaves. */
 int transport_port_acquire(Transport *t, int ifindex, int family, TransportPort **ret);

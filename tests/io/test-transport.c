@@ -75,11 +75,11 @@ static void tear_down(Fixture *f, gconstpointer data) {
         auto_fd_clear(&f->there);
 }
 
-static CarpVerdict on_advert(void *userdata, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec) {
+static CarpVerdict on_advert(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
         Fixture *f = userdata;
 
         f->n_received++;
-        f->source = *source;
+        f->source = frame->source;
         f->advert = *advert;
         for (uint64_t end_usec = lab_now_usec() + f->cost_usec; lab_now_usec() < end_usec;)
                 ;

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "conflict-watch.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "util/event-priority.h"
+
+/* Carries facts into conflict.c and its wishes out. Everything that costs something, from the filter in the kernel to the text, waits for the timer,
+ * which has a lower priority than elections. Knows no CARP. */
+
+struct ConflictWatch {
+        sd_event *event;
+        Neighbours *neighbours;
+        const ConflictWatchOps *ops;
+        void *userdata;
+        sd_event_source *timer;
+        NeighbourWatch *watch; /* NULL: not bound */
+        const InstanceConfig *config;
+        Conflict conflict;
+        bool published; /* somebody is named */
+        bool listening;
+};
+
+static void arm(ConflictWatch *w) {
+        uint64_t usec = conflict_deadline_usec(&w->conflict);
+
+        /* there is something to take back */
+        if (!w->conflict.holding && (w->published || w->listening))
+                usec = 0;
+        if (usec != CONFLICT_NEVER)
+                (void) sd_event_source_set_time(w->timer, usec);
+        (void) sd_event_source_set_enabled(w->timer, usec == CONFLICT_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static const char *format_mac(const uint8_t mac[MAC_BYTES], char text[static 18]) {
+        (void) g_snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+        return text;
+}
+
+static void publish(ConflictWatch *w) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        char first[18] = "";
+
+        for (size_t k = 0; w->watch && k < w->conflict.n_addresses; k++) {
+                const ConflictAddress *a = &w->conflict.addresses[k];
+                char address[IP_ADDRESS_TEXT_BYTES], mac[18];
+
+                if (!a->claimed)
+                        continue;
+                g_string_append_printf(text, "%s%s is also claimed by %s on %s", text->len > 0 ? "; " : "",
+                                       ip_address_format(&w->config->addresses[k].address, address), format_mac(a->mac, mac),
+                                       w->config->interface);
+                if (*first == '\0')
+                        memcpy(first, mac, sizeof(first));
+        }
+        w->published = text->len > 0;
+        w->ops->changed(w->userdata, text->str, first);
+}
+
+static bool nobody_is_named(const Conflict *c) {
+        for (size_t k = 0; k < c->n_addresses; k++)
+                if (c->addresses[k].claimed)
+                        return false;
+        return true;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        ConflictWatch *w = userdata;
+        uint64_t now_usec = usec;
+        ConflictUpdate update;
+
+        (void) sd_event_now(w->event, CLOCK_BOOTTIME, &now_usec);
+        conflict_step(&w->conflict, now_usec, &update);
+        w->listening = w->watch && conflict_listens(&w->conflict);
+        if (w->watch)
+                neighbour_watch_enable(w->watch, w->listening);
+        for (size_t k = 0; w->watch && k < w->conflict.n_addresses; k++) {
+                if ((update.defend >> k) & 1)
+                        w->ops->announce(w->userdata, k);
+                if (update.ask)
+                        w->ops->ask(w->userdata, k);
+        }
+        if (update.changed || (w->published && nobody_is_named(&w->conflict)))
+                publish(w);
+        arm(w);
+        return 0;
+}
+
+static void on_claim(void *userdata, size_t k, const NeighbourClaim *claim, uint64_t now_usec) {
+        ConflictWatch *w = userdata;
+
+        conflict_on_claim(&w->conflict, k, claim->mac, claim->probe, now_usec);
+        arm(w);
+}
+
+int conflict_watch_new(ConflictWatch **ret, sd_event *event, Neighbours *neighbours, const ConflictWatchOps *ops, void *userdata) {
+        ConflictWatch *w = g_new0(ConflictWatch, 1);
+        int r;
+
+        *w = (ConflictWatch) { .event = sd_event_ref(event), .neighbours = neighbours, .ops = ops, .userdata = userdata };
+        r = sd_event_add_time(event, &w->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, w);
+        if (r >= 0)
+                r = sd_event_source_set_priority(w->timer, EVENT_PRIORITY_NEIGHBOUR);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
+        if (r < 0) {
+                conflict_watch_free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+ConflictWatch *conflict_watch_free(ConflictWatch *w) {
+        if (!w)
+                return NULL;
+        neighbour_watch_free(w->watch);
+        sd_event_source_disable_unref(w->timer);
+        sd_event_unref(w->event);
+        g_free(w);
+        return NULL;
+}
+
+int conflict_watch_bind(ConflictWatch *w, int ifindex, const InstanceConfig *config) {
+        /* where adverts need unicast, as in a cloud, something that is no host may answer every question */
+        conflict_reset(&w->conflict, config->carp.vhid, config->n_addresses, config->carp.n_peers == 0);
+        w->config = config;
+        return neighbour_watch_new(&w->watch, w->neighbours, ifindex, config->addresses, config->n_addresses, on_claim, w);
+}
+
+void conflict_watch_unbind(ConflictWatch *w) {
+        if (!w)
+                return;
+        w->watch = neighbour_watch_free(w->watch);
+        w->config = NULL;
+        conflict_on_release(&w->conflict);
+        arm(w);
+}
+
+void conflict_watch_on_hold(ConflictWatch *w, uint64_t now_usec) {
+        if (w->conflict.holding || !w->watch)
+                return;
+        conflict_on_hold(&w->conflict, now_usec);
+        arm(w);
+}
+
+void conflict_watch_on_release(ConflictWatch *w) {
+        conflict_on_release(&w->conflict);
+        arm(w);
+}
+
+void conflict_watch_on_advert(ConflictWatch *w, const uint8_t mac[MAC_BYTES], uint64_t now_usec) {
+        conflict_on_advert(&w->conflict, mac, now_usec);
+        arm(w);
+}
+
+const Conflict *conflict_watch_state(const ConflictWatch *w) {
+        return &w->conflict;
+}
