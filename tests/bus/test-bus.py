@@ -625,6 +625,31 @@ def test_a_peer_is_told_once_and_its_adverts_are_not():
         peer.wait()
 
 
+CLAIM = """import socket, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("peer0", 0))
+mac, address = bytes.fromhex("020000000009"), socket.inet_aton("192.0.2.10")
+while True:
+    s.send(b"\\xff" * 6 + mac + bytes.fromhex("08060001080006040001") + mac + address + bytes(6) + address)
+    time.sleep(0.1)
+"""
+
+
+def test_another_host_with_the_address_is_told_and_so_is_the_end_of_it():
+    """Named while we are master; a backup's address is another's by right."""
+    stranger = subprocess.Popen([*on_other_host(), sys.executable, "-c", CLAIM])
+    try:
+        tells(WEB, lambda: wait(lambda: value(WEB, "Conflict") == "192.0.2.10 is also claimed by 02:00:00:00:00:09 on eth0",
+                                "the stranger is named"), {"Conflict"})
+        equal(value(WEB2, "Conflict"), "", "web2, which has another address")
+        equal(statistics(WEB)["conflicts-defended"], 1, "answers")
+        tells(WEB, lambda: done(WEB, "DemoteFor", f"uint64:{HOUR}"), TRANSITION | {"Master", "Conflict"})
+        equal(value(WEB, "Conflict"), "", "as a backup")
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_a_verb_is_told_before_its_reply():
     with Monitor() as monitor:
         done(WEB, "Demote")
