@@ -16,11 +16,14 @@
 #define TRANSITIONS_USEC (10 * USEC_PER_SEC)
 #define NOTICES_BURST 3
 #define NOTICES_USEC (60 * USEC_PER_SEC)
+/* Senders can be forged: of one cause so many are named. */
+#define DIAGNOSES_BURST 4
+#define DIAGNOSES_USEC (600 * USEC_PER_SEC)
 
 #define CHECKS_BURST 20
 #define CHECKS_USEC (60 * USEC_PER_SEC)
 
-#define N_FIELDS 9
+#define N_FIELDS 10
 
 typedef struct Facts {
         char vhid[4], master[IP_ADDRESS_TEXT_BYTES];
@@ -38,7 +41,8 @@ static LogField *facts(Facts *f, const Instance *i, ElectionState state, const c
                 { "VIPD_REASON", election_reason_to_string(reason) },
                 { "VIPD_PEER", ip_address_format(instance_master(i), f->master) },
                 { "VIPD_PREVIOUS_STATE", previous },
-                { NULL, NULL }, /* one more, of an event */
+                { NULL, NULL }, /* two more, of an event */
+                { NULL, NULL },
                 { NULL, NULL },
         };
 
@@ -52,6 +56,8 @@ void instance_log_init(InstanceLog *l) {
         l->checks = (RateLimit) { .interval_usec = CHECKS_USEC, .burst = CHECKS_BURST };
         for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
                 l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
+        for (size_t k = 0; k < N_DIAGNOSIS_CAUSES; k++)
+                l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
 }
 
 /**
@@ -110,7 +116,7 @@ void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notic
                           "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
                 break;
         case INSTANCE_NOTICE_CONFLICT:
-                fields[N_FIELDS - 2] = (LogField) { "VIPD_MAC", instance_conflict_mac(i) };
+                fields[N_FIELDS - 3] = (LogField) { "VIPD_MAC", instance_conflict_mac(i) };
                 log_write(LOG_WARNING, MESSAGE_ID_CONFLICT_STR, fields, 0, __FILE__, __LINE__, __func__,
                           "%s: %s, who is no peer; the address is kept, and announced anew at most every 10 s%s", c->name,
                           instance_conflict(i), more);
@@ -163,6 +169,27 @@ void instance_log_check(InstanceLog *l, const Instance *i, const char *name, con
                   : check->state == CHECK_STATE_UNKNOWN      ? "has not answered for so long that it counts as failed"
                                                              : "fails",
                   *check->output != '\0' ? ": " : "", check->output, demotion, more);
+}
+
+/**
+ * instance_log_diagnosis() - a line about a host that does not fit; its source is the line's peer
+ */
+void instance_log_diagnosis(InstanceLog *l, const Instance *i, const Diagnosis *d, uint64_t now_usec) {
+        char more[RATELIMIT_TEXT_BYTES], source[IP_ADDRESS_TEXT_BYTES];
+        LogField *fields;
+        uint64_t n_suppressed;
+        Facts f;
+
+        if (!ratelimit_pass(&l->diagnoses[d->cause], now_usec, &n_suppressed))
+                return;
+        fields = facts(&f, i, instance_state(i), NULL, instance_reason(i));
+        for (size_t k = 0; k < N_FIELDS && fields[k].name; k++)
+                if (g_str_equal(fields[k].name, "VIPD_PEER"))
+                        fields[k].value = ip_address_format(&d->source, source);
+        fields[N_FIELDS - 3] = (LogField) { "VIPD_MAC", d->mac };
+        fields[N_FIELDS - 2] = (LogField) { "VIPD_CAUSE", diagnosis_cause_to_string(d->cause) };
+        log_write(LOG_WARNING, MESSAGE_ID_MISFIT_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s%s", instance_config(i)->name, d->text,
+                  ratelimit_format(n_suppressed, more));
 }
 
 void instance_log_reloaded(InstanceLog *l) {

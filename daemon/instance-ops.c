@@ -54,6 +54,9 @@ struct InstanceIo {
         size_t n_addresses;
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
         ConflictWatch *conflict;
+        DiagnosisHistory diagnoses;
+        void (*diagnosed)(void *userdata, const Diagnosis *d);
+        void *diagnosed_userdata;
 };
 
 static bool has_family(const InstanceConfig *c, int family) {
@@ -200,6 +203,18 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static DiagnosisSelf self(const InstanceIo *io) {
+        DiagnosisSelf s = { .config = io->config, .ipv4 = io->source_ipv4, .ipv6 = io->source_ipv6 };
+
+        memcpy(s.mac, io->mac, MAC_BYTES);
+        return s;
+}
+
+static void note_diagnosis(InstanceIo *io, const Diagnosis *d, uint64_t now_usec) {
+        if (diagnosis_history_note(&io->diagnoses, d, now_usec) && io->diagnosed)
+                io->diagnosed(io->diagnosed_userdata, d);
+}
+
 static bool is_own_source(const InstanceIo *io, const IpAddress *source) {
         return ip_address_equal(source, &io->source_ipv4) || ip_address_equal(source, &io->source_ipv6);
 }
@@ -207,10 +222,25 @@ static bool is_own_source(const InstanceIo *io, const IpAddress *source) {
 static CarpVerdict on_receive(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
         InstanceIo *io = userdata;
         CarpVerdict verdict = instance_on_advert(io->instance, &frame->source, advert, now_usec);
+        DiagnosisSelf we = self(io);
+        Diagnosis d;
 
-        if (verdict == CARP_VERDICT_OK && !is_own_source(io, &frame->source))
+        if (verdict != CARP_VERDICT_OK)
+                return verdict;
+        if (!is_own_source(io, &frame->source))
                 conflict_watch_on_advert(io->conflict, frame->source_mac, now_usec);
+        if (diagnosis_of_believed(&we, frame, advert, &d))
+                note_diagnosis(io, &d, now_usec);
         return verdict;
+}
+
+static void on_refused(void *userdata, const uint8_t *frame, size_t n_bytes, CarpVerdict verdict, uint64_t now_usec) {
+        InstanceIo *io = userdata;
+        DiagnosisSelf we = self(io);
+        Diagnosis d;
+
+        if (diagnosis_of_refused(&we, frame, n_bytes, verdict, &d))
+                note_diagnosis(io, &d, now_usec);
 }
 
 static void on_announce(void *userdata, size_t k) {
@@ -340,6 +370,11 @@ void instance_io_attach(InstanceIo *io, Instance *i) {
         io->instance = i;
 }
 
+void instance_io_observe(InstanceIo *io, void (*diagnosed)(void *userdata, const Diagnosis *d), void *userdata) {
+        io->diagnosed = diagnosed;
+        io->diagnosed_userdata = userdata;
+}
+
 static int open_family(InstanceIo *io, int family, TransportPort **port) {
         const InstanceConfig *c = io->config;
         int r;
@@ -349,7 +384,7 @@ static int open_family(InstanceIo *io, int family, TransportPort **port) {
         r = transport_port_acquire(io->transport, io->ifindex, family, port);
         if (r < 0)
                 return r;
-        r = transport_port_listen(*port, c->carp.vhid, on_receive, io);
+        r = transport_port_listen(*port, c->carp.vhid, on_receive, on_refused, io);
         if (r < 0) {
                 *port = transport_port_release(*port);
                 return r;
@@ -411,6 +446,7 @@ static int bind_link(InstanceIo *io, const Link *link) {
         int r;
 
         io->ifindex = link->ifindex;
+        diagnosis_history_forget(&io->diagnoses);
         r = open_family(io, AF_INET, &io->ipv4);
         if (r >= 0)
                 r = open_family(io, AF_INET6, &io->ipv6);
@@ -565,4 +601,8 @@ void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]) {
 
 const Conflict *instance_io_conflict(const InstanceIo *io) {
         return conflict_watch_state(io->conflict);
+}
+
+const uint64_t *instance_io_diagnosed(const InstanceIo *io) {
+        return io->diagnoses.n_found;
 }

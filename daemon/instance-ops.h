@@ -5,6 +5,7 @@
 #include <systemd/sd-event.h>
 
 #include "conflict.h"
+#include "diagnosis.h"
 #include "instance.h"
 #include "io/address.h"
 #include "io/link.h"
@@ -20,9 +21,12 @@ InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 
 void instance_io_attach(InstanceIo *io, Instance *i); /* borrowed; whom timers and adverts reach */
+/* Told of each host that does not fit, when it is sure and as rarely as a person wants to hear it. */
+void instance_io_observe(InstanceIo *io, void (*diagnosed)(void *userdata, const Diagnosis *d), void *userdata);
 void instance_io_adopt(InstanceIo *io); /* before the first update: the addresses are there, and ours */
 /* The link (NULL: there is none) or the configuration is new or has changed: opens, joins, tells the instance. */
 void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec);
 /* Frames refused on this instance's sockets before any instance saw them, summed over the families, by verdict. */
 void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]);
 const Conflict *instance_io_conflict(const InstanceIo *io); /* who else claims our addresses; its counters */
+const uint64_t *instance_io_diagnosed(const InstanceIo *io); /* [N_DIAGNOSIS_CAUSES]: how often each was found */

@@ -148,6 +148,12 @@ static void on_instance_noticed(void *userdata, Instance *i, InstanceNotice noti
         instance_log_notice(&s->log, i, notice, error, now(s->manager));
 }
 
+static void on_diagnosed(void *userdata, const Diagnosis *d) {
+        Slot *s = userdata;
+
+        instance_log_diagnosis(&s->log, s->instance, d, now(s->manager));
+}
+
 static void tell_added(Manager *m, Instance *i) {
         for (guint k = 0; k < m->observers->len; k++) {
                 ManagerObserver *o = &g_array_index(m->observers, ManagerObserver, k);
@@ -346,6 +352,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         load_replay(m, i, config);
         save_replay(m, i, false);
         instance_io_attach(s->io, i);
+        instance_io_observe(s->io, on_diagnosed, s);
         g_ptr_array_add(m->slots, s);
         g_ptr_array_sort(m->slots, compare_slots);
         if (handover)
@@ -740,6 +747,11 @@ void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, con
                 instance_io_rejected(slot->io, rejected);
                 add(userdata, "conflicts", instance_io_conflict(slot->io)->n_claims);
                 add(userdata, "conflicts-defended", instance_io_conflict(slot->io)->n_defences);
+                for (DiagnosisCause c = 0; c < N_DIAGNOSIS_CAUSES; c++) {
+                        g_autofree char *name = g_strdup_printf("diagnosed-%s", diagnosis_cause_to_string(c));
+
+                        add(userdata, name, instance_io_diagnosed(slot->io)[c]);
+                }
         }
         for (size_t v = CARP_VERDICT_OK + 1; v < N_CARP_VERDICTS; v++) {
                 g_autofree char *name = g_strdup_printf("rejected-%s", carp_verdict_to_string((CarpVerdict) v));

@@ -36,6 +36,7 @@
 
 typedef struct Receiver {
         TransportReceive receive;
+        TransportExamine examine;
         void *userdata;
 } Receiver;
 
@@ -65,7 +66,8 @@ struct TransportPort {
         Receiver receivers[N_VHIDS];
         Group groups[N_GROUPS];
         uint64_t rejected[N_CARP_VERDICTS];
-        RateLimit foreign_limit, refused_limit;
+        RateLimit foreign_limit, refused_limit; /* lines */
+        RateLimit examine_limit;
 };
 
 #define DROP 0
@@ -172,6 +174,24 @@ static void log_rejected(TransportPort *p, const IpAddress *source, CarpVerdict 
                  ratelimit_format(n_suppressed, more));
 }
 
+/* Whether a cause can be found at all; a bad checksum is noise, and our own echo is known. */
+static bool is_worth_a_look(CarpVerdict verdict) {
+        return verdict == CARP_VERDICT_TTL || verdict == CARP_VERDICT_LENGTH || verdict == CARP_VERDICT_VERSION ||
+               verdict == CARP_VERDICT_TYPE || verdict == CARP_VERDICT_HMAC || verdict == CARP_VERDICT_REPLAY;
+}
+
+static void examine(TransportPort *p, const uint8_t *frame, size_t n, CarpVerdict verdict, uint64_t now_usec) {
+        uint64_t ignored;
+        const Receiver *r;
+        IpGlimpse g;
+
+        if (!is_worth_a_look(verdict) || !ip_frame_peek(frame, n, &g) || g.n_present < 2)
+                return;
+        r = &p->receivers[g.payload[1]];
+        if (r->examine && ratelimit_pass(&p->examine_limit, now_usec, &ignored))
+                r->examine(r->userdata, frame, n, verdict, now_usec);
+}
+
 static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t now_usec) {
         Receiver *r = NULL;
         CarpAdvert advert;
@@ -187,8 +207,10 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
                 p->rejected[verdict]++;
         else
                 verdict = r->receive(r->userdata, &ip, &advert, now_usec);
-        if (verdict != CARP_VERDICT_OK)
-                log_rejected(p, &ip.source, verdict, now_usec);
+        if (verdict == CARP_VERDICT_OK)
+                return;
+        log_rejected(p, &ip.source, verdict, now_usec);
+        examine(p, frame, n, verdict, now_usec);
 }
 
 static uint64_t clock_usec(void) {
@@ -301,6 +323,7 @@ static int open_port(Transport *t, int ifindex, int family, TransportPort **ret)
         p->family = family;
         p->packet_fd = p->raw_fd = -1;
         p->foreign_limit = p->refused_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
+        p->examine_limit = (RateLimit) { .interval_usec = USEC_PER_SEC, .burst = TRANSPORT_EXAMINED_PER_SEC };
         r = open_packet(p);
         if (r >= 0)
                 r = open_raw(p);
@@ -346,10 +369,10 @@ TransportPort *transport_port_release(TransportPort *p) {
         return port_free(p);
 }
 
-int transport_port_listen(TransportPort *p, uint8_t vhid, TransportReceive receive, void *userdata) {
+int transport_port_listen(TransportPort *p, uint8_t vhid, TransportReceive receive, TransportExamine examine_refused, void *userdata) {
         if (p->receivers[vhid].receive)
                 return -EEXIST;
-        p->receivers[vhid] = (Receiver) { .receive = receive, .userdata = userdata };
+        p->receivers[vhid] = (Receiver) { .receive = receive, .examine = examine_refused, .userdata = userdata };
         return 0;
 }
 

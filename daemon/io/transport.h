@@ -21,12 +21,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Transport, transport_free)
  * hmac, loop, replay) is what the receiver made of it. */
 typedef CarpVerdict (*TransportReceive)(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec);
 
+/* A frame that was refused, by the receiver or before, and whose VHID (or virtual router ID, of VRRP) is the receiver's: time for a closer look.
+ * Called for the first few in a second only. frame: borrowed, cut off behind 256 bytes. */
+typedef void (*TransportExamine)(void *userdata, const uint8_t *frame, size_t n_bytes, CarpVerdict verdict, uint64_t now_usec);
+#define TRANSPORT_EXAMINED_PER_SEC 4
+
 /* The port for (ifindex, family); opened when the first user comes, closed when the last one leaves. */
 int transport_port_acquire(Transport *t, int ifindex, int family, TransportPort **ret);
 TransportPort *transport_port_release(TransportPort *p); /* returns NULL */
 
-/* One receiver per vhid: -EEXIST. A port drops adverts for a vhid without receiver (verdict vhid). */
-int transport_port_listen(TransportPort *p, uint8_t vhid, TransportReceive receive, void *userdata);
+/* One receiver per vhid: -EEXIST. examine: NULL: nobody looks. A port drops adverts for a vhid without receiver (verdict vhid). */
+int transport_port_listen(TransportPort *p, uint8_t vhid, TransportReceive receive, TransportExamine examine, void *userdata);
 void transport_port_unlisten(TransportPort *p, uint8_t vhid);
 /* Joins the group on this interface; counted per group, so every join needs its leave. */
 int transport_port_join(TransportPort *p, const IpAddress *group);

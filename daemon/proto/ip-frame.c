@@ -142,3 +142,51 @@ CarpVerdict ip_frame_parse(const uint8_t *frame, size_t n_bytes, IpFrame *ret_fr
                 return CARP_VERDICT_IP_HEADER;
         }
 }
+
+static bool peek_ipv4(const uint8_t *ip, size_t n, IpGlimpse *g) {
+        size_t header = n >= IPV4_HEADER_BYTES && ip[0] >> 4 == 4 ? (size_t) (ip[0] & 0x0f) * 4 : 0, total;
+
+        if (header < IPV4_HEADER_BYTES || header > n || internet_checksum(ip, header) != 0)
+                return false;
+        total = get_be16(ip + 2);
+        if (total < header || ip[9] != CARP_PROTOCOL || (get_be16(ip + 6) & IPV4_FRAGMENT_MASK) != 0)
+                return false;
+        g->source.family = g->destination.family = AF_INET;
+        memcpy(g->source.bytes, ip + 12, 4);
+        memcpy(g->destination.bytes, ip + 16, 4);
+        g->ttl = ip[8];
+        g->payload = ip + header;
+        g->n_payload = total - header;
+        g->n_present = g->n_payload < n - header ? g->n_payload : n - header;
+        return true;
+}
+
+static bool peek_ipv6(const uint8_t *ip, size_t n, IpGlimpse *g) {
+        if (n < IPV6_HEADER_BYTES || ip[0] >> 4 != 6 || ip[6] != CARP_PROTOCOL)
+                return false;
+        g->source.family = g->destination.family = AF_INET6;
+        memcpy(g->source.bytes, ip + 8, 16);
+        memcpy(g->destination.bytes, ip + 24, 16);
+        g->ttl = ip[7];
+        g->payload = ip + IPV6_HEADER_BYTES;
+        g->n_payload = get_be16(ip + 4);
+        g->n_present = g->n_payload < n - IPV6_HEADER_BYTES ? g->n_payload : n - IPV6_HEADER_BYTES;
+        return true;
+}
+
+bool ip_frame_peek(const uint8_t *frame, size_t n_bytes, IpGlimpse *ret) {
+        const uint8_t *ip = frame + ETHERNET_HEADER_BYTES;
+
+        *ret = (IpGlimpse) { 0 };
+        if (n_bytes < ETHERNET_HEADER_BYTES)
+                return false;
+        memcpy(ret->source_mac, frame + MAC_BYTES, MAC_BYTES);
+        switch (get_be16(frame + ETHERTYPE_OFFSET)) {
+        case ETHERTYPE_IPV4:
+                return peek_ipv4(ip, n_bytes - ETHERNET_HEADER_BYTES, ret);
+        case ETHERTYPE_IPV6:
+                return peek_ipv6(ip, n_bytes - ETHERNET_HEADER_BYTES, ret);
+        default:
+                return false;
+        }
+}

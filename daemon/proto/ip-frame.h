@@ -32,3 +32,16 @@ size_t ip_frame_build(const IpFrame *f, const uint8_t payload[CARP_PAYLOAD_BYTES
  * carp_decode(). *ret_frame is filled as far as the header was readable (source.family AF_UNSPEC if not), whatever the verdict,
  * so that a log line can name the sender; *ret_advert only with CARP_VERDICT_OK. */
 CarpVerdict ip_frame_parse(const uint8_t *frame, size_t n_bytes, IpFrame *ret_frame, CarpAdvert *ret_advert);
+
+/* What a frame shows that was refused, or whose payload is not CARP's. */
+typedef struct IpGlimpse {
+        IpAddress source, destination;
+        uint8_t source_mac[MAC_BYTES];
+        uint8_t ttl;
+        const uint8_t *payload; /* within the frame */
+        size_t n_payload;       /* as the IP header has it; */
+        size_t n_present;       /* so much of it is there */
+} IpGlimpse;
+
+/* False: not whole IPv4 or IPv6 with CARP's protocol number, a fragment, or an IPv4 checksum that is wrong. */
+bool ip_frame_peek(const uint8_t *frame, size_t n_bytes, IpGlimpse *ret);

@@ -13,4 +13,5 @@
 #define MESSAGE_ID_CHECK_FAILED_STR "97453e85905d4993a2e9346b3694c273" /* a check fails, and counts */
 #define MESSAGE_ID_CHECK_PASSED_STR "6d14cbfb327a4339b78953a663c248b3" /* and passes again */
 #define MESSAGE_ID_CONFLICT_STR "cc3609d540cf4af7b62dc5a7cb29d823" /* another host claims an address of ours */
+#define MESSAGE_ID_MISFIT_STR "86f5a80a105947d5b0961229f9bb7169" /* another host does not fit to an instance, and why */
 #define MESSAGE_ID_RESUMED_STR "7791abdf42614fd7928902826df1c01b" /* a restart: the role of the process before goes on */

@@ -90,7 +90,7 @@ static CarpVerdict on_advert(void *userdata, const IpFrame *frame, const CarpAdv
 
 static void listen_for(Fixture *f, int family) {
         g_assert_cmpint(transport_port_acquire(f->transport, f->ifindex, family, &f->port), ==, 0);
-        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, f), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, NULL, f), ==, 0);
 }
 
 static size_t build(int family, uint8_t vhid, uint8_t frame[IP_FRAME_BYTES_MAX]) {
@@ -142,8 +142,8 @@ static void test_each_vhid_has_one_receiver(Fixture *f, gconstpointer data) {
         Fixture other = { 0 };
 
         listen_for(f, AF_INET);
-        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, &other), ==, -EEXIST);
-        g_assert_cmpint(transport_port_listen(f->port, VHID + 1, on_advert, &other), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, NULL, &other), ==, -EEXIST);
+        g_assert_cmpint(transport_port_listen(f->port, VHID + 1, on_advert, NULL, &other), ==, 0);
         inject_advert(f, AF_INET, VHID + 2); /* nobody's */
         inject_advert(f, AF_INET, VHID + 1);
         lab_run_until(f->event, &other.n_received, 1);
@@ -155,7 +155,7 @@ static void test_each_vhid_has_one_receiver(Fixture *f, gconstpointer data) {
         lab_run_until(f->event, &other.n_received, 2);
         g_assert_cmpuint(f->n_received, ==, 0);
         g_assert_cmpuint(transport_port_rejected(f->port)[CARP_VERDICT_VHID], ==, 2);
-        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, f), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, NULL, f), ==, 0);
 }
 
 /* Frames that the kernel keeps from us: each as an advert with one thing changed. */
