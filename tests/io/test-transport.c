@@ -38,6 +38,8 @@ typedef struct Fixture {
         unsigned n_received;
         IpAddress source;
         CarpAdvert advert;
+        unsigned n_examined;
+        CarpVerdict examined;
         bool release; /* the receiver gives the port up */
         uint64_t cost_usec; /* how long the receiver takes */
 } Fixture;
@@ -262,6 +264,38 @@ static void test_port_is_shared_and_closed_by_its_last_user(Fixture *f, gconstpo
 }
 
 /* An advert can end an instance, and with it the last user of the port that it came by. */
+static void on_refused(void *userdata, const uint8_t *frame, size_t n_bytes, CarpVerdict verdict, uint64_t now_usec) {
+        Fixture *f = userdata;
+
+        f->n_examined++;
+        f->examined = verdict;
+}
+
+/* Whatever a closer look costs: it is paid a few times a second, and only for the VHIDs that somebody here has. */
+static void test_a_closer_look_at_what_is_refused_is_rare(Fixture *f, gconstpointer data) {
+        uint8_t frame[IP_FRAME_BYTES_MAX];
+        uint64_t began_usec;
+        size_t n;
+
+        g_assert_cmpint(transport_port_acquire(f->transport, f->ifindex, AF_INET, &f->port), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, on_refused, f), ==, 0);
+        n = build(AF_INET, VHID + 1, frame);
+        frame[14 + 20] = 0x31;
+        for (unsigned k = 0; k < 100; k++)
+                inject(f, frame, n);
+        began_usec = lab_now_usec();
+        n = build(AF_INET, VHID, frame);
+        frame[14 + 20] = 0x31;
+        for (unsigned k = 0; k < 100; k++)
+                inject(f, frame, n);
+        inject_advert(f, AF_INET, VHID);
+        lab_run_until(f->event, &f->n_received, 1);
+        g_assert_cmpuint(transport_port_rejected(f->port)[CARP_VERDICT_VERSION], ==, 200);
+        g_assert_cmpuint(f->n_examined, >=, TRANSPORT_EXAMINED_PER_SEC);
+        g_assert_cmpuint(f->n_examined, <=, TRANSPORT_EXAMINED_PER_SEC * (1 + (lab_now_usec() - began_usec) / 1000000 + 1));
+        g_assert_cmpint(f->examined, ==, CARP_VERDICT_VERSION);
+}
+
 static void test_receiver_may_release_the_port(Fixture *f, gconstpointer data) {
         listen_for(f, AF_INET);
         f->release = true;
@@ -556,6 +590,7 @@ int main(int argc, char **argv) {
         CASE("kernel-keeps-the-rest-from-us-ipv6", AF_INET6, test_kernel_keeps_the_rest_from_us);
         CASE("each-way-of-addressing-is-heard", 0, test_each_way_of_addressing_is_heard);
         CASE("port-is-shared-and-closed-by-its-last-user", 0, test_port_is_shared_and_closed_by_its_last_user);
+        CASE("a-closer-look-at-what-is-refused-is-rare", 0, test_a_closer_look_at_what_is_refused_is_rare);
         CASE("receiver-may-release-the-port", 0, test_receiver_may_release_the_port);
         CASE("group-is-left-by-its-last-user-ipv4", AF_INET, test_group_is_left_by_its_last_user);
         CASE("group-is-left-by-its-last-user-ipv6", AF_INET6, test_group_is_left_by_its_last_user);

@@ -16,7 +16,7 @@
 
 typedef struct Line {
         int level, error;
-        char *id, *text, *state, *previous, *reason, *instance;
+        char *id, *text, *state, *previous, *reason, *instance, *peer, *mac, *cause;
 } Line;
 
 typedef struct Fixture {
@@ -52,6 +52,9 @@ void log_write(int level, const char *message_id, const LogField *fields, int er
         l->previous = g_strdup(field(fields, "VIPD_PREVIOUS_STATE"));
         l->reason = g_strdup(field(fields, "VIPD_REASON"));
         l->instance = g_strdup(field(fields, "VIPD_INSTANCE"));
+        l->peer = g_strdup(field(fields, "VIPD_PEER"));
+        l->mac = g_strdup(field(fields, "VIPD_MAC"));
+        l->cause = g_strdup(field(fields, "VIPD_CAUSE"));
         g_ptr_array_add(current->lines, l);
 }
 
@@ -64,6 +67,9 @@ static void line_free(void *data) {
         g_free(l->previous);
         g_free(l->reason);
         g_free(l->instance);
+        g_free(l->peer);
+        g_free(l->mac);
+        g_free(l->cause);
         g_free(l);
 }
 
@@ -246,6 +252,49 @@ static void test_a_fight_over_the_role_is_bounded_and_counted(Fixture *f, gconst
         g_assert_true(g_str_has_suffix(line(f, f->lines->len - 1)->text, " more not told)"));
 }
 
+static void test_a_conflict_is_told_with_the_mac_and_so_is_its_end(Fixture *f, gconstpointer data) {
+        become_master(f);
+        instance_set_conflict(f->instance, "192.0.2.10 is also claimed by 02:00:00:00:00:09 on eth0", "02:00:00:00:00:09");
+        g_assert_cmpuint(f->lines->len, ==, 1);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_CONFLICT_STR);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_WARNING);
+        g_assert_cmpstr(line(f, 0)->mac, ==, "02:00:00:00:00:09");
+        g_assert_true(g_str_has_prefix(line(f, 0)->text, "web: 192.0.2.10 is also claimed by 02:00:00:00:00:09 on eth0, who is no peer"));
+        instance_set_conflict(f->instance, "192.0.2.10 is also claimed by 02:00:00:00:00:09 on eth0", "02:00:00:00:00:09");
+        g_assert_cmpuint(f->lines->len, ==, 1);
+        instance_set_conflict(f->instance, "", "");
+        g_assert_cmpuint(f->lines->len, ==, 2);
+        g_assert_cmpint(line(f, 1)->level, ==, LOG_INFO);
+        g_assert_cmpstr(line(f, 1)->mac, ==, NULL);
+}
+
+static void test_conflicts_that_come_and_go_are_bounded(Fixture *f, gconstpointer data) {
+        become_master(f);
+        for (unsigned k = 0; k < 1000; k++)
+                instance_set_conflict(f->instance, k % 2 == 0 ? "192.0.2.10 is also claimed" : "", "");
+        g_assert_cmpuint(f->lines->len, ==, 6);
+}
+
+static void test_a_host_that_does_not_fit_is_told_with_its_fields(Fixture *f, gconstpointer data) {
+        Diagnosis d = { .cause = DIAGNOSIS_VRRP, .mac = "02:00:00:00:00:03", .text = "192.0.2.3 (02:00:00:00:00:03) speaks VRRP" };
+
+        g_assert_cmpint(ip_address_parse("192.0.2.3", &d.source), ==, 0);
+        g_ptr_array_set_size(f->lines, 0);
+        for (unsigned k = 0; k < 1000; k++)
+                instance_log_diagnosis(&f->log, f->instance, &d, f->now_usec + k);
+        g_assert_cmpuint(f->lines->len, ==, 4);
+        g_assert_cmpint(line(f, 0)->level, ==, LOG_WARNING);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_MISFIT_STR);
+        g_assert_cmpstr(line(f, 0)->text, ==, "web: 192.0.2.3 (02:00:00:00:00:03) speaks VRRP");
+        g_assert_cmpstr(line(f, 0)->peer, ==, "192.0.2.3");
+        g_assert_cmpstr(line(f, 0)->mac, ==, "02:00:00:00:00:03");
+        g_assert_cmpstr(line(f, 0)->cause, ==, "vrrp");
+        /* another cause has its own limit */
+        d.cause = DIAGNOSIS_TTL;
+        instance_log_diagnosis(&f->log, f->instance, &d, f->now_usec);
+        g_assert_cmpuint(f->lines->len, ==, 5);
+}
+
 #define ADD(name) g_test_add("/instance-log/" #name, Fixture, NULL, set_up, test_##name, tear_down)
 
 int main(int argc, char **argv) {
@@ -258,5 +307,8 @@ int main(int argc, char **argv) {
         ADD(adverts_that_cannot_be_sent_are_told);
         ADD(a_flood_of_one_kind_is_bounded_and_counted);
         ADD(a_fight_over_the_role_is_bounded_and_counted);
+        ADD(a_conflict_is_told_with_the_mac_and_so_is_its_end);
+        ADD(conflicts_that_come_and_go_are_bounded);
+        ADD(a_host_that_does_not_fit_is_told_with_its_fields);
         return g_test_run();
 }
