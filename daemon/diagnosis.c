@@ -223,12 +223,12 @@ bool diagnosis_of_believed(const DiagnosisSelf *self, const IpFrame *f, const Ca
                 return false;
         begin(ret, DIAGNOSIS_INTERVALS, &f->source, f->source_mac);
         if (usec >= own_dead_usec)
-                return say(ret, "advertises every %.1f s, and this host waits %.1f s for an advert, so it takes over again and again; AdvBase= must be "
-                                "the same on all hosts",
+                return say(ret, "advertises every %.1f s, and this host waits %.1f s for an advert, so it takes over whenever that one is master; "
+                                "AdvBase= must be the same on all hosts",
                            (double) usec / USEC_PER_SEC, (double) own_dead_usec / USEC_PER_SEC);
         if (own_usec >= dead_usec)
-                return say(ret, "waits %.1f s for an advert, and this host advertises every %.1f s, so it takes over again and again; AdvBase= must be "
-                                "the same on all hosts",
+                return say(ret, "waits %.1f s for an advert, and this host advertises every %.1f s, so that one takes over whenever this one is "
+                                "master; AdvBase= must be the same on all hosts",
                            (double) dead_usec / USEC_PER_SEC, (double) own_usec / USEC_PER_SEC);
         return false;
 }

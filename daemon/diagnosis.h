@@ -16,7 +16,7 @@ typedef enum DiagnosisCause {
         DIAGNOSIS_HASHED_MAC,        /* our passphrase and addresses, but it hashes its MAC too (OpenBSD with a hand-set lladdr) */
         DIAGNOSIS_REPLAY_PROTECTION, /* strict there and not here, or here and not there */
         DIAGNOSIS_VRRP,              /* our VHID is its virtual router ID */
-        DIAGNOSIS_INTERVALS,         /* one of us takes over for ever, as the other advertises too rarely for it */
+        DIAGNOSIS_INTERVALS,         /* one of us never lets the other be master, who advertises too rarely for it */
         DIAGNOSIS_TTL,
 } DiagnosisCause;
 #define N_DIAGNOSIS_CAUSES 8

@@ -198,7 +198,7 @@ static void test_intervals(void) {
         } cases[] = {
                 { 1, 0, 1, 100, 3, NULL },
                 { 1, 0, 2, 0, 3, NULL },
-                { 1, 100, 3, 100, 3, "advertises every 3.4 s, and this host waits 3.4 s for an advert, so it takes over again and again" },
+                { 1, 100, 3, 100, 3, "advertises every 3.4 s, and this host waits 3.4 s for an advert, so it takes over whenever that one is master" },
                 { 1, 0, 10, 0, 3, "advertises every 10.0 s, and this host waits 3.0 s for an advert" },
                 { 10, 0, 1, 0, 3, "waits 3.0 s for an advert, and this host advertises every 10.0 s" },
                 { 10, 0, 1, 0, 20, NULL }, /* so patient must they be as well */
