@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ctl/words.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctl/kernel.h"
+#include "ctl/when.h"
+
+/* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. The first that holds is told: one
+ * sentence, as whoever reads it has just been woken. */
+
+typedef struct Reason {
+        const char *word, *words;
+} Reason;
+
+static const Reason reasons[] = {
+        { "startup", "vipd has started and listens first" },
+        { "master-timeout", "no master was heard for a dead interval" },
+        { "preempted", "a better master was heard" },
+        { "preempting", "the master that was heard is worse than this host, and Preempt= is on" },
+        { "bow-out", "the master said farewell" },
+        { "demoted", "this host was told to give the address up" },
+        { "promoted", "this host was told to take over" },
+        { "health", "a check fails" },
+        { "link-down", "the interface has no link" },
+        { "link-up", "the interface can be used again" },
+        { "interface-missing", "there is no such interface" },
+        { "no-source-address", "the interface has no address to send from" },
+        { "address-lost", "an address could not be held" },
+        { "stalled", "this host stood still for longer than a dead interval" },
+        { "disabled", "the instance is disabled" },
+        { "enabled", "the instance was enabled" },
+        { "send-failed", "adverts could not be sent" },
+        { "sync", "its sync group goes together" },
+        { "shutdown", "vipd is on its way out" },
+        { "reload", "the configuration has changed" },
+};
+
+const char *words_reason(const char *reason) {
+        for (size_t k = 0; k < G_N_ELEMENTS(reasons); k++)
+                if (g_str_equal(reasons[k].word, reason))
+                        return reasons[k].words;
+        return NULL;
+}
+
+static bool is_state(const View *v, const char *state) {
+        return g_str_equal(v->state, state);
+}
+
+static const ViewCheck *failing_check(const View *v) {
+        for (guint k = 0; k < v->checks->len; k++) {
+                const ViewCheck *c = g_ptr_array_index(v->checks, k);
+
+                if (g_str_equal(c->result, "failing"))
+                        return c;
+        }
+        return NULL;
+}
+
+/* Each returns its sentence if its condition holds. */
+
+static char *advise_conflict(const View *v, const WordsFacts *f) {
+        if (!*v->conflict)
+                return NULL;
+        return g_strdup_printf("Somebody else answers for an address of this instance (%s): find that host by its hardware address and "
+                               "take the address from it.", v->conflict);
+}
+
+/* Two masters that hear each other are one within an advert, so what is heard is a matter of a moment, or else worth a look. */
+static char *advise_second_master(const View *v, const WordsFacts *f) {
+        uint64_t now = when_boottime_usec(), patience = (v->advbase + UINT64_C(1)) * 2 * 1000000;
+
+        if (!f->kernel_addresses || !is_state(v, "master"))
+                return NULL;
+        for (guint k = 0; k < v->peers->len; k++) {
+                const ViewPeer *p = g_ptr_array_index(v->peers, k);
+
+                if (g_str_equal(p->role, "master") && now < p->heard_usec + patience)
+                        return g_strdup_printf("%s says that it is master, too: if that lasts, it does not hear this host; look at the "
+                                               "network between the two.", p->address);
+        }
+        return NULL;
+}
+
+static char *advise_stray_address(const View *v, const WordsFacts *f) {
+        for (guint k = 0; f->kernel_addresses && !is_state(v, "master") && k < v->addresses->len; k++) {
+                const KernelAddress *a = kernel_find(f->kernel_addresses, g_ptr_array_index(v->addresses, k));
+
+                if (a)
+                        return g_strdup_printf("This host has %s on %s without being master: something else than vipd configured it; "
+                                               "remove it there, and with \"ip address del %s dev %s\".", a->address, a->interface,
+                                               a->address, a->interface);
+        }
+        return NULL;
+}
+
+static char *advise_missing_address(const View *v, const WordsFacts *f) {
+        for (guint k = 0; f->kernel_addresses && is_state(v, "master") && k < v->addresses->len; k++) {
+                const char *address = g_ptr_array_index(v->addresses, k);
+
+                if (!kernel_find(f->kernel_addresses, address))
+                        return g_strdup_printf("This host is master without holding %s: units may have to start first "
+                                               "(UnitsBeforeAddress=), or the kernel refuses it; \"journalctl -u vipd\" tells.", address);
+        }
+        return NULL;
+}
+
+static char *advise_reason(const View *v, const WordsFacts *f) {
+        if (!v->enabled)
+                return g_strdup_printf("It takes no part because it is disabled: \"vipctl enable %s\" lets it, or Enabled= in its file.",
+                                       v->name);
+        if (g_str_equal(v->reason, "interface-missing"))
+                return g_strdup_printf("There is no interface %s here: \"ip link\" shows what there is; correct Interface= or create it.",
+                                       v->interface);
+        if (g_str_equal(v->reason, "link-down"))
+                return g_strdup_printf("%s has no link: look at cable, switch and \"ip link set %s up\".", v->interface, v->interface);
+        if (g_str_equal(v->reason, "no-source-address"))
+                return g_strdup_printf("%s has no address of its own to send adverts from: give it one, or set SourceAddress=.", v->interface);
+        if (g_str_equal(v->reason, "send-failed"))
+                return g_strdup_printf("Adverts cannot be sent on %s: a firewall or a broken link; \"journalctl -u vipd\" has the error.",
+                                       v->interface);
+        if (g_str_equal(v->reason, "address-lost"))
+                return g_strdup("The kernel refuses an address: \"journalctl -u vipd\" has the error.");
+        return NULL;
+}
+
+static char *advise_check(const View *v, const WordsFacts *f) {
+        const ViewCheck *c = failing_check(v);
+
+        if (!c)
+                return NULL;
+        return g_strdup_printf("The check %s fails: mend what it looks at, and the instance recovers by itself.", c->name);
+}
+
+static char *advise_unit(const View *v, const WordsFacts *f) {
+        const ViewUnit *u;
+
+        if (v->failed_units->len == 0)
+                return NULL;
+        u = g_ptr_array_index(v->failed_units, 0);
+        return g_strdup_printf("The unit %s is not as it should be (%s): \"systemctl status %s\" tells why.", u->name, u->result, u->name);
+}
+
+static char *advise_problem(const View *v, const WordsFacts *f) {
+        if (!*v->problem)
+                return NULL;
+        return g_strdup("A newer configuration is not in force because of a mistake: mend it (\"vipctl check\"), then \"vipctl reload\".");
+}
+
+static char *advise_no_master(const View *v, const WordsFacts *f) {
+        if (!is_state(v, "backup") || *v->master)
+                return NULL;
+        if (g_str_equal(v->reason, "demoted"))
+                return g_strdup_printf("No other host has taken over: \"vipctl promote %s\" takes the address back.", v->name);
+        return g_strdup("No master is heard: this host takes over at the end of the dead interval, unless a check or its group keeps it from that.");
+}
+
+static char *advise_rejected(const View *v, const WordsFacts *f) {
+        const uint64_t *n = f->statistics ? g_hash_table_lookup(f->statistics, "rejected-hmac") : NULL;
+
+        if (!n || *n == 0)
+                return NULL;
+        return g_strdup_printf("%" PRIu64 " adverts with a wrong digest came since the daemon started: compare passphrase and addresses with the "
+                               "other hosts.", *n);
+}
+
+typedef char *(*Advise)(const View *v, const WordsFacts *f);
+
+static const Advise advices[] = {
+        advise_conflict, advise_second_master, advise_stray_address, advise_missing_address, advise_reason, advise_check,
+        advise_unit, advise_problem, advise_no_master, advise_rejected,
+};
+
+char *words_advice(const View *v, const WordsFacts *facts) {
+        for (size_t k = 0; k < G_N_ELEMENTS(advices); k++) {
+                char *sentence = advices[k](v, facts);
+
+                if (sentence)
+                        return sentence;
+        }
+        return NULL;
+}
+
+char *words_note(const View *v) {
+        g_autoptr(GPtrArray) notes = g_ptr_array_new();
+        g_autofree char *demoted = v->demotion > 0 ? g_strdup_printf("demoted by %" PRIu32, v->demotion) : NULL;
+
+        if (*v->conflict)
+                g_ptr_array_add(notes, (char *) "address conflict");
+        if (failing_check(v))
+                g_ptr_array_add(notes, (char *) "check fails");
+        if (v->failed_units->len > 0)
+                g_ptr_array_add(notes, (char *) "unit failed");
+        if (*v->problem)
+                g_ptr_array_add(notes, (char *) "configuration not in force");
+        if (demoted)
+                g_ptr_array_add(notes, demoted);
+        if (notes->len == 0)
+                return NULL;
+        g_ptr_array_add(notes, NULL);
+        return g_strjoinv(", ", (char **) notes->pdata);
+}
+
+Color words_color(const View *v) {
+        if (g_str_equal(v->state, "master"))
+                return COLOR_GOOD;
+        if (g_str_equal(v->state, "init"))
+                return v->enabled ? COLOR_BAD : COLOR_DIM;
+        return COLOR_NONE;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What an instance's condition means, and what to do about it, in words for people. */
+#include <glib.h>
+
+#include "ctl/terminal.h"
+#include "ctl/view.h"
+
+/* What is known beside the bus' properties; NULL: it is not. */
+typedef struct WordsFacts {
+        const GPtrArray *kernel_addresses;
+        GHashTable *statistics; /* name to uint64_t * */
+} WordsFacts;
+
+const char *words_reason(const char *reason); /* NULL: a word that this vipctl does not know */
+/* One sentence, or NULL when nothing is wrong; the caller frees it. */
+char *words_advice(const View *v, const WordsFacts *facts);
+/* A few words for a table, or NULL; the caller frees it. */
+char *words_note(const View *v);
+Color words_color(const View *v); /* of its state */
