@@ -49,11 +49,9 @@ CtlExit client_open(Ctl *c) {
                 r = sd_bus_open_system_machine(&c->bus, c->machine);
         else
                 r = sd_bus_open_system(&c->bus);
-        if (r < 0) {
+        if (r < 0)
                 explain_no_bus(c, r);
-                return CTL_FAILED;
-        }
-        return CTL_DONE;
+        return r < 0 ? CTL_FAILED : CTL_DONE;
 }
 
 /**
@@ -75,6 +73,10 @@ int client_new_call(const Ctl *c, const char *path, const char *interface, const
 
 bool client_means_no_daemon(const sd_bus_error *error) {
         return sd_bus_error_has_names(error, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+}
+
+static bool means_no_bus(int r) {
+        return r == -ENOTCONN || r == -ECONNRESET || r == -ECONNREFUSED || r == -EPIPE;
 }
 
 static void explain_no_daemon(const Ctl *c) {
@@ -111,10 +113,12 @@ CtlExit client_explain(const Ctl *c, const sd_bus_error *error, int r, const cha
                 client_complain("%s%sAccess denied: polkit does not let you %s here", subject, colon, c->verb);
         else if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || r == -ETIMEDOUT)
                 client_complain("%s%svipd does not answer", subject, colon);
+        else if (means_no_bus(r))
+                explain_no_bus(c, r);
         else if (sd_bus_error_is_set(error))
                 client_complain("%s%s%s", subject, colon, error->message);
         else
-                explain_no_bus(c, r);
+                client_complain("%s%s%s", subject, colon, g_strerror(-r));
         return CTL_FAILED;
 }
 

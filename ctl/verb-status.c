@@ -157,8 +157,11 @@ static void add_journal(Status *s, const View *v) {
         const char *nothing = read_journal(s, v, &lines);
 
         g_string_append_c(s->out, '\n');
-        if (nothing)
-                g_string_append_printf(s->out, "%s%s%s\n", terminal_color(COLOR_DIM), nothing, terminal_color_end(COLOR_DIM));
+        if (nothing) {
+                g_string_append(s->out, terminal_color(COLOR_DIM));
+                text_wrap(s->out, nothing, 0, s->columns);
+                g_string_append_printf(s->out, "%s\n", terminal_color_end(COLOR_DIM));
+        }
         for (guint k = 0; !nothing && k < lines->len; k++) {
                 const JournalLine *l = g_ptr_array_index(lines, k);
                 g_autofree char *when = when_log(l->realtime_usec), *clean = text_clean(l->message);

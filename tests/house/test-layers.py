@@ -60,7 +60,6 @@ ROOMS = [
     ("daemon/ucarp-options.?", ['"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX),
     ("daemon/ucarp-main.c", ['"manager.h"', '"takeover.h"', '"ucarp-options.h"', CONFIG, UTIL] + GLIB + POSIX + LOOP),
     ("daemon/main.c", ['"*.h"', '"dbus/bus.h"', UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX + LOOP),
-<<<<<<< HEAD
     # vipd takes this one header alone; the rest of checker/ is a process of its own, and takes nothing from vipd but util
     ("checker/checker-protocol.h", ISO_C),
     ("checker/line.?", [LINE, CHECKER_PROTOCOL, UTIL, "<stdio.h>"] + ISO_C + GLIB),
@@ -75,10 +74,8 @@ ROOMS = [
     ("checker/probe-tcp.c", ['"checker/probe.h"'] + ISO_C),
     ("checker/confine.?", ['"checker/confine.h"', UTIL] + POSIX),
     ("checker/main.c", ['"checker/confine.h"', '"checker/probe.h"', UTIL] + GLIB + POSIX + LOOP),
-=======
     # a client: waits, forks a pager and polkit's agent, and shares with the daemon the strings of the bus and the reader of configuration
     ("ctl/*", ['"ctl/*"', CONFIG, '"dbus/names.h"', "<systemd/sd-*.h>"] + GLIB + POSIX),
->>>>>>> 24adc9b (ctl: vipctl, which shows and tells what busctl could, in words)
     ("dbus/*", [DBUS, '"manager.h"', '"unit-ops.h"', UTIL, "<systemd/sd-bus.h>"] + GLIB + POSIX + LOOP),
 ]
 
@@ -98,11 +95,7 @@ COMPILER_SYMBOLS = re.compile(r"mem(?:cpy|move|set|cmp)(?:_chk)?|__mem(?:cpy|mov
 
 def sources():
     found = []
-<<<<<<< HEAD
-    for top in ("daemon", "dbus", "checker"):
-=======
-    for top in ("ctl", "daemon", "dbus"):
->>>>>>> 24adc9b (ctl: vipctl, which shows and tells what busctl could, in words)
+    for top in ("checker", "ctl", "daemon", "dbus"):
         for directory, _, names in os.walk(os.path.join(TREE, top)):
             found += [os.path.relpath(os.path.join(directory, n), TREE) for n in names if n.endswith((".c", ".h"))]
     return sorted(found)
@@ -178,15 +171,10 @@ def test_the_core_needs_nothing_but_the_compiler():
 
 def test_programs_link_what_their_rooms_may_know():
     base = r"libc\.so|libm\.so|ld-linux|libglib-2\.0\.so|lib(?:a|ub)san\.so|libgcc_s\.so"
-<<<<<<< HEAD
-    for program, more in (("tests/sim/sim", ""), ("vipd", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
-                          ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
-                          ("checker/vipd-checker", r"|libsystemd\.so|libcurl(-gnutls)?\.so")):
-=======
     for program, more in (("tests/sim/sim", ""), ("ctl/vipctl", r"|libsystemd\.so"),
                           ("vipd", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
-                          ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so")):
->>>>>>> 24adc9b (ctl: vipctl, which shows and tells what busctl could, in words)
+                          ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
+                          ("checker/vipd-checker", r"|libsystemd\.so|libcurl(-gnutls)?\.so")):
         dynamic = subprocess.run(["readelf", "-d", os.path.join(BUILD, program)], capture_output=True, text=True, check=True).stdout
         needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
         if not needed:
@@ -207,14 +195,10 @@ def test_the_checks_see_what_they_look_for():
                           ("daemon/config-load.c", '"instance.h"'), ("daemon/manager.c", "<systemd/sd-bus.h>"),
                           ("daemon/manager.c", '"dbus/bus.h"'), ("daemon/main.c", "<systemd/sd-bus.h>"),
                           ("daemon/takeover.c", '"manager.h"'), ("daemon/instance-ops.c", "<netlink/netlink.h>"),
-<<<<<<< HEAD
                           ("daemon/util/log.c", '"config.h"'), ("dbus/bus.c", "<gio/gio.h>"), ("daemon/ucarp-main.c", '"dbus/bus.h"'), ("daemon/main.c", "<curl/curl.h>"),
                           ("daemon/manager.c", '"checker/probe.h"'), ("checker/main.c", '"config.h"'), ("checker/probe-http.c", "<systemd/sd-event.h>"),
-                          ("checker/probe.c", "<sys/wait.h>"), ("checker/children.c", '"checker/probe.h"')):
-=======
-                          ("daemon/util/log.c", '"config.h"'), ("dbus/bus.c", "<gio/gio.h>"), ("ctl/client.c", '"dbus/bus.h"'),
-                          ("ctl/client.c", '"util/log.h"'), ("ctl/kernel.c", "<netlink/netlink.h>"), ("daemon/ucarp-main.c", '"dbus/bus.h"')):
->>>>>>> 24adc9b (ctl: vipctl, which shows and tells what busctl could, in words)
+                          ("checker/probe.c", "<sys/wait.h>"), ("checker/children.c", '"checker/probe.h"'),
+                          ("ctl/client.c", '"dbus/bus.h"'), ("ctl/client.c", '"util/log.h"'), ("ctl/kernel.c", "<netlink/netlink.h>")):
         if may(path, include):
             yield f"{path} may include {include}"
     for line in ("system(x)", "g_main_loop_new (c)", "x = g_timeout_add(1)", "sd_bus_call(b)", "g_spawn_async (", "popen(c, d)"):

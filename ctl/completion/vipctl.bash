@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# bash completion for vipctl(1). Needs nothing of the bash-completion package but to be loaded by it.
+
+# Of this host only: with --host= or --machine= a key press would wait for another one.
+__vipctl_names() {
+        local name rest
+        vipctl --no-pager --no-legend list 2>/dev/null | while read -r name rest; do echo "$name"; done
+}
+
+_vipctl() {
+        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb= n=0 i word
+        local options='--host= --machine= --json= --for= --timeout= --quiet --no-pager --no-legend --no-ask-password --version --help'
+        local short='-H -M -q -h'
+        local verbs='list status monitor demote promote enable disable reload is-master wait statistics metrics check'
+        COMPREPLY=()
+
+        # readline takes --json=short for three words
+        if [[ $cur == = ]]; then
+                cur=
+        elif [[ $prev == = ]]; then
+                prev=${COMP_WORDS[COMP_CWORD - 2]}
+        fi
+        case $prev in
+        --json)
+                mapfile -t COMPREPLY < <(compgen -W 'pretty short off' -- "$cur")
+                return
+                ;;
+        --for | --timeout)
+                mapfile -t COMPREPLY < <(compgen -W '10s 1min 10min 1h' -- "$cur")
+                return
+                ;;
+        -H | --host)
+                mapfile -t COMPREPLY < <(compgen -A hostname -- "$cur")
+                return
+                ;;
+        -M | --machine)
+                mapfile -t COMPREPLY < <(compgen -W "$(machinectl --no-pager --no-legend list 2>/dev/null | while read -r word _; do echo "$word"; done)" -- "$cur")
+                return
+                ;;
+        esac
+        if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options $short" -- "$cur")
+                # no space behind an option that wants a value
+                [[ ${#COMPREPLY[@]} -ne 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace
+                return
+        fi
+
+        # the verb, and how many words stand between it and the cursor
+        for ((i = 1; i < COMP_CWORD; i++)); do
+                word=${COMP_WORDS[i]}
+                case $word in
+                =) ((i++)) ;;
+                --json | --for | --timeout | --host | --machine | -H | -M) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+                -*) ;;
+                *) if [[ -z $verb ]]; then verb=$word; else ((n++)); fi ;;
+                esac
+        done
+        case $verb in
+        '') mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+        status | demote | promote | enable | disable) mapfile -t COMPREPLY < <(compgen -W "$(__vipctl_names)" -- "$cur") ;;
+        is-master | statistics) [[ $n -gt 0 ]] || mapfile -t COMPREPLY < <(compgen -W "$(__vipctl_names)" -- "$cur") ;;
+        wait)
+                case $n in
+                0) mapfile -t COMPREPLY < <(compgen -W "$(__vipctl_names)" -- "$cur") ;;
+                1) mapfile -t COMPREPLY < <(compgen -W 'init backup master' -- "$cur") ;;
+                esac
+                ;;
+        check) [[ $n -gt 0 ]] || mapfile -t COMPREPLY < <(compgen -A directory -- "$cur") ;;
+        esac
+}
+
+complete -F _vipctl vipctl

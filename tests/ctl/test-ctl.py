@@ -1,0 +1,672 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vipctl against a real vipd on a real bus, under a real polkitd: what its manual page promises. See lab.py."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import manual
+from lab import Stream, TREE, VIPCTL, bus, equal, environment, has, main, on_terminal, read, run, vipctl, wait, write
+
+try:
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+except ImportError:
+    text_string_to_metric_families = None
+
+STAND_IN = os.environ.get("VIPCTL_STAND_IN", os.path.join(TREE, "build/tests/ctl/stand-in"))
+ESCAPE = "\x1b"
+NAMES = ["web", "web2"]
+
+
+def code(result, expected, what):
+    if result.code != expected:
+        raise AssertionError(f"{what}: {result!r}, expected exit code {expected}")
+    return result
+
+
+def done(*argv, **more):
+    return code(vipctl(*argv, **more), 0, " ".join(argv))
+
+
+def as_json(*argv):
+    return json.loads(done(*argv, "--json=short").out)
+
+
+def state(name):
+    return bus.state(f"/org/vipd1/instance/{name}")
+
+
+# --- showing ------------------------------------------------------------------------------------------------------------------
+
+
+def test_list_is_the_default_and_shows_every_instance():
+    out = done().out
+    equal(out.split("\n")[0].split(), ["NAME", "STATE", "REASON", "SINCE", "INTERFACE", "ADDRESSES", "MASTER"], "the header")
+    for name, address in (("web", "192.0.2.10/32"), ("web2", "192.0.2.11/32")):
+        row = next(line for line in out.split("\n") if line.startswith(name + " "))
+        has(row, " master ", " eth0 ", address, " 192.0.2.1")
+    has(out, "\n2 instances.\n")
+    rows = done("list", "--no-legend").out.split("\n")
+    equal([line.split()[0] for line in rows if line], NAMES, "names without a legend")
+
+
+def test_json_is_what_the_manual_says():
+    for argv, heading in ((["list"], ["An instance"]), (["status"], ["An instance", "More of an instance, from status"])):
+        for mode in ("short", "pretty"):
+            text = done(*argv, f"--json={mode}").out
+            equal(len(text.split("\n")) == 2, mode == "short", f"one line: {mode}")
+            found = json.loads(text)
+            equal([i["name"] for i in found], NAMES, "the names")
+            for instance in found:
+                equal(manual.complaints(instance, *heading), [], f"{argv} --json={mode}")
+    equal(as_json("status", "web")[0]["addresses_present"], [{"address": "192.0.2.10/32", "interface": "eth0"}], "addresses_present")
+
+
+def test_the_schema_of_the_manual_is_that_of_the_bus():
+    """Every property of the contract has a field, with the same value."""
+    told = {k: v[1] for k, v in bus.properties(bus.WEB).items()}
+    found = as_json("list")[0]
+    names = {"VIP": "addresses", "StateChangeTimestamp": "since_realtime_usec", "StateChangeTimestampMonotonic": "since_boottime_usec",
+             "AdvBase": "advbase", "AdvSkew": "advskew"}
+    for prop, value in told.items():
+        name = names.get(prop, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", prop).lower())
+        equal(name in found, True, f"{prop} as {name}")
+        if name != "peers":
+            equal("" if found[name] is None else found[name], value, name)
+    equal(len(found), len(told), "number of fields")
+
+
+def test_status_shows_state_reason_master_and_addresses():
+    out = done("status", "web").out
+    has(out, "web\n", "State: master since ", " ago\n", "Reason: promoted: this host was told to take over\n",
+        "Master: 192.0.2.1 (this host)\n", "Interface: eth0, VHID 1, AdvBase 1, AdvSkew 100\n", "192.0.2.10/32 present on eth0\n")
+    equal("Advice" in out, False, "advice where nothing is wrong")
+    equal("web2" in out, False, "web2 in the status of web")
+    out = done("status").out
+    has(out, "192.0.2.10/32", "192.0.2.11/32")
+
+
+def test_status_sees_in_the_kernel_what_is_missing_and_what_should_not_be():
+    done("demote", "--for=1h", "web")
+    has(done("status", "web").out, "192.0.2.10/32 missing, as it should be\n", "Reason: demoted", "Master: unknown\n",
+        "Advice: No other host has taken over: \"vipctl promote web\" takes the address back.\n")
+    run("ip", "address", "add", "192.0.2.10/24", "dev", "lo")
+    try:
+        out = done("status", "web").out
+        has(out, "192.0.2.10/24 present on lo, without being master\n", "Advice: This host has 192.0.2.10/24 on lo without being master")
+        equal(as_json("status", "web")[0]["addresses_present"], [{"address": "192.0.2.10/24", "interface": "lo"}], "in JSON")
+    finally:
+        run("ip", "address", "del", "192.0.2.10/24", "dev", "lo")
+
+
+def test_status_gives_advice_for_what_is_wrong():
+    done("disable", "web")
+    has(done("status", "web").out, "State: init (disabled)", 'Advice: It takes no part because it is disabled: "vipctl enable web"')
+    done("enable", "web")
+    run("ip", "link", "set", "eth0", "down")
+    try:
+        wait(lambda: state("web") == "init", "the link is down")
+        has(done("status", "web").out, "Reason: link-down: the interface has no link\n", 'Advice: eth0 has no link', "ip link set eth0 up")
+    finally:
+        run("ip", "link", "set", "eth0", "up")
+    bus.vip_file("web", 0, "192.0.2.10")
+    r = code(vipctl("reload"), 1, "reload of a broken file")
+    has(r.err, "Not every file is in force")
+    wait(lambda: state("web") == "master", "web is master again")
+    out = done("status", "web").out
+    has(out, "Problem: ", "web.vip:6", "Advice: A newer configuration is not in force")
+    has(done("list").out, "NOTE", "configuration not in force")
+    equal(as_json("list")[0]["problem"].count("web.vip:6"), 1, "the problem in JSON")
+
+
+def test_status_shows_peers_and_what_they_are():
+    peer = second_host()
+    try:
+        wait(lambda: state("web") == "backup" and bus.value(bus.WEB, "Peers"), "web hears a better master")
+        out = done("status", "web").out
+        has(out, "Master: 192.0.2.2\n", "Peers: 192.0.2.2 master, AdvSkew 0, heard ", "192.0.2.10/32 missing, as it should be\n")
+        found = as_json("status", "web")[0]
+        equal((found["master"], [p["role"] for p in found["peers"]]), ("192.0.2.2", ["master"]), "in JSON")
+        equal(manual.complaints(found, "An instance", "More of an instance, from status"), [], "an instance with peers")
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def second_host():
+    """A better master of web's, on the other end of the link."""
+    directory = "/run/second"
+    os.makedirs(directory, exist_ok=True)
+    write(f"{directory}/web.vip", "[VIP]\nAddress=192.0.2.10\nInterface=peer0\nStartDelay=100ms\n[CARP]\nVHID=1\n"
+          f"PassphraseFile={bus.CONFIG}/key\nPreempt=yes\n")
+    return subprocess.Popen([*bus.on_other_host(), bus.VIPD, f"--config-dir={directory}", f"--state-dir={directory}", "--bus=none",
+                             f"--runtime-dir={directory}"], stderr=subprocess.DEVNULL)
+
+
+def test_status_tells_what_the_journal_last_said():
+    """A real journald, and lines that another user writes in vipd's name, which do not count."""
+    os.makedirs("/run/systemd/journal", exist_ok=True)
+    os.makedirs("/run/log/journal", exist_ok=True)
+    journald = subprocess.Popen(["/lib/systemd/systemd-journald"], stderr=subprocess.DEVNULL)
+    try:
+        wait(lambda: os.path.exists("/run/systemd/journal/socket"), "journald listens")
+        has(done("status", "web").out, "The journal has nothing about this instance.")
+        for n in range(12):
+            log(f"line {n}", "vipd")
+        log("a lie", "alice")
+        wait(lambda: "line 11" in vipctl("status", "web").out, "the journal has the lines")
+        out = done("status", "web").out
+        equal(re.findall(r"line \d+|a lie", out), [f"line {n}" for n in range(2, 12)], "the last ten lines of vipd's")
+        found = as_json("status", "web")[0]["journal"]
+        equal([line["message"] for line in found], [f"line {n}" for n in range(2, 12)], "in JSON")
+        equal((found[0]["priority"], as_json("status", "web2")[0]["journal"]), (4, []), "a priority, and web2's lines")
+        machine = read("/etc/machine-id").strip()
+        for path in (f"/run/log/journal/{machine}", f"/run/log/journal/{machine}/system.journal"):
+            os.chown(path, 0, 0)
+            os.chmod(path, 0o700)
+        has(done("status", "web", user="nobody").out, "You may not read the journal")
+    finally:
+        journald.terminate()
+        journald.wait()
+
+
+def log(message, user):
+    """A line about web in the journal, by the native protocol."""
+    write("/run/line.py", "import socket, sys\n"
+          "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+          "s.sendto(f'MESSAGE={sys.argv[1]}\\nPRIORITY=4\\nVIPD_INSTANCE=web\\n'.encode(), '/run/systemd/journal/socket')\n")
+    run(*bus.as_user(user), sys.executable, "/run/line.py", message)
+
+
+def test_statistics_are_those_of_the_daemon():
+    told = bus.statistics(bus.WEB)
+    out = done("statistics", "web").out
+    equal(out.split("\n")[0].split(), ["COUNTER", "VALUE"], "the header")
+    equal([line.split()[0] for line in out.split("\n")[1:] if line], list(told), "the counters")
+    found = as_json("statistics", "web")
+    equal((list(found), found["adverts-sent"] >= told["adverts-sent"] > 0), (list(told), True), "in JSON")
+    equal("COUNTER" in done("statistics", "web", "--no-legend").out, False, "a header without a legend")
+
+
+def test_metrics_are_openmetrics_and_what_the_bus_says():
+    out = done("metrics").out
+    equal(out.endswith("# EOF\n"), True, "the end")
+    families = {f.name: f for f in text_string_to_metric_families(out)}
+    samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families.values() for s in f.samples}
+    equal(set(f.type for f in families.values()), {"gauge", "counter"}, "types that older parsers know")
+    equal(samples[("vipd_up", ())], 1, "vipd_up")
+    for s in ("init", "backup", "master"):
+        equal(samples[("vipd_state", (("instance", "web"), ("state", s)))], s == "master", f"vipd_state {s}")
+    for name in bus.statistics(bus.WEB):
+        if name.startswith("rejected-"):
+            key = ("vipd_adverts_rejected_total", (("cause", name[9:]), ("instance", "web2")))
+        else:
+            key = (f"vipd_{name.replace('-', '_')}_total", (("instance", "web2"),))
+        equal(key in samples, True, f"{key} in the metrics")
+    equal(samples[("vipd_adverts_sent_total", (("instance", "web"),))] > 0, True, "adverts sent")
+    documented = manual.metrics()
+    equal(sorted(n for n in {s.name for f in families.values() for s in f.samples} if n in documented or not n.endswith("_total")),
+          sorted(documented - {"vipd_check"}), "metrics in the manual, and here")
+    done("disable", "web")
+    has(done("metrics").out, 'vipd_state{instance="web",state="init"} 1\n', 'vipd_enabled{instance="web"} 0\n')
+
+
+def test_check_says_what_vipd_check_says():
+    directory = "/run/check"
+    os.makedirs(directory, exist_ok=True)
+    write(f"{directory}/good.vip", "[VIP]\nAddress=192.0.2.10\nInterface=eth0\n[CARP]\nVHID=1\nPassphrase=secret\nAdvSkw=1\n", 0o600)
+    r = done("check", directory)
+    has(r.out, "good.vip:7: warning: ", "AdvSkew")
+    write(f"{directory}/bad.vip", "[VIP]\nAddress=192.0.2.300\nInterface=eth0\n[CARP]\nVHID=0\nPassphrase=secret\n", 0o600)
+    r = code(vipctl("check", directory), 1, "check with a mistake")
+    daemon = subprocess.run([bus.VIPD, "--check", directory], capture_output=True, text=True, check=False)
+    equal((r.out, r.err), (daemon.stdout, ""), "what vipd --check says")
+    found = json.loads(code(vipctl("check", directory, "--json=short"), 1, "check as JSON").out)
+    equal([manual.complaints(d, "A finding of check") for d in found], [[]] * len(found), "findings")
+    equal([(d["instance"], d["line"], d["severity"]) for d in found], [("bad", 2, "error"), ("bad", 5, "error"), ("bad", None, "error"), ("good", 7, "warning")], "findings")
+    has(code(vipctl("check", "/run/nowhere"), 1, "check of no directory").err, '"/run/nowhere" is no directory')
+
+
+# --- the verbs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_verbs_do_what_they_say_and_say_nothing():
+    steps = (("demote", "--for=1h", "web"), "backup", "demoted"), (("promote", "web"), "master", "promoted"), \
+        (("disable", "web"), "init", "disabled"), (("enable", "web"), None, None), (("promote", "web"), "master", None), \
+        (("demote", "web", "web2"), "backup", "demoted"), (("reload",), None, None)
+    for argv, to, reason in steps:
+        r = done(*argv)
+        equal((r.out, r.err), ("", ""), f"what {argv} prints")
+        if to:
+            equal(state("web"), to, f"web after {argv}")
+        if reason:
+            equal(bus.value(bus.WEB, "Reason"), reason, f"why, after {argv}")
+    wait(lambda: state("web") == "master", "web is back after DemoteHold=")
+
+
+def test_reload_applies_what_changed():
+    bus.vip_file("web", 1, "192.0.2.10", "Description=Front \u2192 door\n")
+    done("reload")
+    has(done("status", "web").out, "web - Front \u2192 door\n")
+    has(done("status", "web", env={"LC_ALL": "C"}).out, "* web - ")
+
+
+def test_is_master_is_an_exit_code():
+    equal((done("is-master", "web").out, done("is-master", "-q", "web").out), ("master\n", ""), "is-master")
+    done("demote", "--for=1h", "web")
+    equal(code(vipctl("is-master", "web"), 3, "is-master of a backup").out, "backup\n", "what it prints")
+    code(vipctl("is-master", "nope"), 4, "is-master of no instance")
+
+
+def test_wait_returns_when_the_state_comes():
+    done("wait", "web", "master", "--timeout=0")
+    done("demote", "--for=1h", "web")
+    r = code(vipctl("wait", "web", "master", "--timeout=300ms"), 3, "wait in vain")
+    equal(r.err, "vipctl: web is not master: backup\n", "what it says")
+    equal(code(vipctl("wait", "web", "master", "--timeout=1ms", "--quiet"), 3, "wait in vain, quietly").err, "", "what it says")
+    with bus.Monitor() as monitor, Stream("wait", "web", "master", "--timeout=60s") as waiting:
+        it_looked(monitor)
+        equal(waiting.process.poll(), None, "wait")
+        done("promote", "web")
+        equal(waiting.process.wait(20), 0, "wait once web is master")
+
+
+def it_looked(monitor):
+    """A vipctl that waits has been told of the state; it watched before it asked."""
+    def told():
+        asked = monitor.seen("ListInstances")
+        return asked and [m for m in monitor.messages() if m.get("reply_cookie") == asked[0]["cookie"] and
+                          m.get("destination") == asked[0]["sender"]]
+
+    wait(told, "it looks")
+
+
+def test_wait_goes_on_through_a_restart_of_the_daemon():
+    done("disable", "web")
+    with bus.Monitor() as monitor, Stream("wait", "web", "master", "--timeout=60s") as waiting:
+        it_looked(monitor)
+        bus.stop_vipd()
+        bus.start_vipd()
+        wait(lambda: bus.properties(bus.WEB), "vipd is back")
+        equal(waiting.process.poll(), None, "wait while web is disabled")
+        done("enable", "web")
+        equal(waiting.process.wait(30), 0, "wait once web is master")
+
+
+def test_wait_ends_with_an_instance_that_goes():
+    bus.vip_file("extra", 3, "192.0.2.12", "Enabled=no\n")
+    done("reload")
+    with bus.Monitor() as monitor, Stream("wait", "extra", "master", "--timeout=60s") as waiting:
+        it_looked(monitor)
+        os.unlink(f"{bus.CONFIG}/extra.vip")
+        done("reload")
+        equal(waiting.process.wait(30), 4, "wait for what is gone")
+    code(vipctl("wait", "extra", "init"), 4, "wait for no instance")
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_usage_is_2_and_a_sentence():
+    cases = (["nope"], ["--nope"], ["demote"], ["is-master"], ["is-master", "web", "web2"], ["list", "web"], ["wait", "web"],
+             ["wait", "web", "slave"], ["list", "--json=xml"], ["demote", "--for=soon", "web"], ["demote", "--for=2d", "web"],
+             ["demote", "--for=0", "web"], ["promote", "--for=1h", "web"], ["list", "--timeout=1s"], ["demote", "--json=short", "web"],
+             ["check", "-H", "host"], ["list", "-H", "a", "-M", "b"], ["reload", "web"], ["metrics", "--json=pretty"], ["wait", "web", "master", "--timeout=x"])
+    for argv in cases:
+        r = code(vipctl(*argv), 2, f"vipctl {' '.join(argv)}")
+        equal((r.out, r.err.startswith("vipctl: "), r.err.count("\n")), ("", True, 1), f"one line on standard error of {argv}: {r.err!r}")
+    has(vipctl("demot", "web").err, 'Did you mean "demote"?')
+    equal((state("web"), state("web2")), ("master", "master"), "the instances after wrong usage")
+
+
+def test_an_unknown_instance_is_4_with_the_nearest_name_and_changes_nothing():
+    for argv in (["status", "wbe"], ["statistics", "wbe"], ["is-master", "wbe"], ["wait", "wbe", "master"], ["demote", "web2", "wbe"],
+                 ["promote", "wbe"], ["enable", "wbe"], ["disable", "web2", "wbe"]):
+        r = code(vipctl(*argv), 4, f"vipctl {' '.join(argv)}")
+        equal(r.err, 'vipctl: There is no instance "wbe". Did you mean "web"?\n', f"what {argv} says")
+    has(vipctl("status", "completely-else").err, '"vipctl list" shows those there are')
+    r = code(vipctl("status", "web", "wbe"), 4, "status of one that is and one that is not")
+    has(r.out, "192.0.2.10/32")
+    equal((state("web"), state("web2")), ("master", "master"), "the instances")
+
+
+def test_a_state_that_forbids_it_is_3_and_says_why():
+    done("demote", "--for=1h", "web")
+    equal(code(vipctl("demote", "web"), 3, "demote of a backup").err, 'vipctl: "web" is not master here\n', "why")
+    done("disable", "web")
+    equal(code(vipctl("promote", "web"), 3, "promote of a disabled one").err, 'vipctl: "web" is disabled\n', "why")
+    code(vipctl("demote", "web", "web2"), 3, "demote of two")
+    equal(state("web2"), "backup", "the second after the first was refused")
+
+
+def test_others_than_root_are_denied_and_nothing_changes():
+    for argv in (["demote", "web"], ["disable", "web"], ["promote", "web"], ["reload"]):
+        r = code(vipctl(*argv, user="nobody"), 1, f"nobody: {argv}")
+        has(r.err, "Access denied: polkit does not let you")
+        r = code(vipctl(*argv, "--no-ask-password", user="nobody"), 1, f"nobody, unasked: {argv}")
+        has(r.err, "Access denied: this needs a password, and nobody was asked for one")
+    equal((state("web"), bus.value(bus.WEB, "Enabled")), ("master", True), "web")
+    done("demote", "--for=1h", "web", user="alice")
+    equal(state("web"), "backup", "web, which a rule lets alice demote")
+    done("list", user="nobody")
+
+
+def test_on_a_terminal_polkits_agent_is_there_before_the_question_and_gone_after_it():
+    """The real pkttyagent. polkit asks an agent that is a fallback only for a caller who has a session, and there are none here."""
+    register = "RegisterAuthenticationAgentWithOptions"
+    bus.start_polkitd()
+    with bus.Monitor() as monitor:
+        def agents():
+            monitor.signals("none")
+            return len(monitor.seen(register))
+
+        equal(on_terminal("demote", "web", user="nobody").code, 1, "nobody's exit code")
+        equal(agents(), 1, "agents on a terminal")
+        order = [m["member"] for m in monitor.messages() if m.get("member") in (register, "CheckAuthorization")]
+        equal(order[:2], [register, "CheckAuthorization"], "the agent comes first")
+        equal("fallback" in monitor.seen(register)[0]["payload"]["data"][3], True, "it leaves an agent of the desktop its right of way")
+        agent = monitor.seen(register)[0]["sender"]
+        wait(lambda: [m for m in monitor.seen("NameOwnerChanged") if m["payload"]["data"] == [agent, agent, ""]], "the agent's end")
+        equal(on_terminal("demote", "web", "--no-ask-password", user="nobody").code, 1, "nobody's exit code, unasked")
+        equal(vipctl("demote", "web", user="nobody").code, 1, "nobody's exit code in a pipe")
+        equal(on_terminal("reload").code, 0, "root's exit code")
+        equal(on_terminal("list", "--no-pager", user="nobody").code, 0, "nobody's list")
+        equal(agents(), 1, "agents unasked, in a pipe, of root, and for a look")
+    equal(state("web"), "master", "web")
+
+
+def test_without_a_daemon_every_verb_says_so_and_starts_none():
+    write("/usr/share/dbus-1/system-services/org.vipd1.service", "[D-BUS Service]\nName=org.vipd1\nExec=/bin/touch /run/activated\nUser=root\n")
+    bus.Programs.bus.send_signal(signal.SIGHUP)
+    bus.stop_vipd()
+    try:
+        for argv in (["list"], ["status"], ["demote", "web"], ["promote", "web"], ["reload"], ["is-master", "web"], ["wait", "web", "master"],
+                     ["statistics", "web"]):
+            r = code(vipctl(*argv), 1, f"vipctl {' '.join(argv)}")
+            has(r.err, "vipd does not run: \"systemctl start vipd\" starts it")
+        families = {f.name: f.samples[0].value for f in text_string_to_metric_families(done("metrics").out)}
+        equal(families, {"vipd_up": 0}, "metrics")
+        equal(os.path.exists("/run/activated"), False, "a daemon was started")
+    finally:
+        os.unlink("/usr/share/dbus-1/system-services/org.vipd1.service")
+        bus.Programs.bus.send_signal(signal.SIGHUP)
+        bus.start_vipd()
+
+
+def test_without_a_bus_every_verb_says_so():
+    for argv in (["list"], ["monitor"], ["demote", "web"], ["metrics"], ["wait", "web", "master"]):
+        r = code(vipctl(*argv, env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/nowhere"}), 1, f"vipctl {' '.join(argv)}")
+        has(r.err, "There is no system bus to reach vipd by: ")
+    done("check", bus.CONFIG, env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/nowhere"})
+
+
+def test_a_full_disk_is_an_error():
+    for argv in (["list"], ["status", "--json=short"], ["metrics"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            r = subprocess.run([VIPCTL, *argv], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment())
+        equal((r.returncode, "No space left" in r.stderr), (1, True), f"{argv} to a full disk")
+
+
+# --- the terminal -------------------------------------------------------------------------------------------------------------
+
+
+def visible(text):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]", "", text)
+
+
+def test_output_fits_the_terminal():
+    bus.vip_file("web", 1, "192.0.2.10 198.51.100.10 203.0.113.10 2001:db8:1234:5678::10", "Description=A front door for everybody who comes\n")
+    done("reload")
+    wide = {}
+    for columns in (40, 80, 200):
+        for argv in (["list"], ["status"], ["statistics", "web"]):
+            r = on_terminal(*argv, "--no-pager", columns=columns)
+            equal(r.code, 0, f"{argv} at {columns} columns")
+            lines = visible(r.out).split("\n")
+            title = argv == ["status"]  # a description is not broken
+            longest = max(len(line) for line in lines if not (title and " - " in line))
+            equal(longest <= columns, True, f"{argv}: {longest} at {columns} columns:\n{visible(r.out)}")
+        wide[columns] = visible(on_terminal("list", "--no-pager", columns=columns).out)
+    for columns, text in wide.items():
+        row = next(line for line in text.split("\n") if line.startswith("web "))
+        has(row, "web ", " master")
+        equal("\u2026" in row, columns < 200, f"an ellipsis at {columns} columns")
+    has(wide[200], "2001:db8:1234:5678::10/128")
+    equal("MASTER" in wide[40], False, "a column that matters less, at 40 columns")
+    equal(max(map(len, visible(on_terminal("list", "--no-pager", columns=200, env={"COLUMNS": "50"}).out).split("\n"))) <= 50, True, "$COLUMNS")
+    has(done("list").out, "2001:db8:1234:5678::10/128")
+
+
+def test_colours_are_for_terminals_and_for_those_who_ask():
+    def colours(env, terminal=True):
+        return ESCAPE + "[0;1;32m" in (on_terminal("list", "--no-pager", env=env) if terminal else vipctl("list", env=env)).out
+
+    equal(colours({}), True, "on a terminal")
+    equal(colours({}, False), False, "in a pipe")
+    for env, expected in (({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False), ({"SYSTEMD_COLORS": "0"}, False),
+                          ({"SYSTEMD_COLORS": "1", "NO_COLOR": "1"}, True)):
+        equal(colours(env), expected, f"on a terminal with {env}")
+    equal(colours({"SYSTEMD_COLORS": "256"}, False), True, "in a pipe, when asked for")
+    for argv in (["status"], ["list", "--json=pretty"], ["metrics"], ["statistics", "web"]):
+        equal(ESCAPE in vipctl(*argv).out, False, f"{argv} in a pipe")
+    equal(ESCAPE in on_terminal("list", "--json=pretty", "--no-pager").out, False, "JSON on a terminal")
+
+
+def control_characters(text):
+    return [c for c in text if ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160]
+
+
+def test_nothing_that_others_say_reaches_the_terminal_as_a_command():
+    with StandIn():
+        out = on_terminal("status", "--no-pager", env={"NO_COLOR": "1"}).out
+        equal(control_characters(out), [], "control characters")
+        has(out, "disk failing: ?[2Jall gone?\n")
+        text = vipctl("status", "--json=short").out
+        equal(control_characters(text), [], "control characters in JSON")
+        equal(json.loads(text)[0]["checks"], [{"name": "disk", "result": "failing", "output": "\x1b[2Jall gone\x9b"}], "the check in JSON")
+
+
+def test_checks_hooks_conflicts_and_what_a_later_daemon_adds_are_shown():
+    with StandIn():
+        out = done("status").out
+        has(out, "Reason: of-a-later-day\n", "Checks: disk failing", "Hooks: web-hook.service failed\n", "demoted by 100", "sync group front",
+            "AdvSkew 0", "Advice: The check disk fails")
+        found = as_json("status")[0]
+        equal(manual.complaints(found, "An instance", "More of an instance, from status"), [], "an instance with everything")
+        has(done("list").out, "check fails, unit failed, demoted by 100")
+        out = done("metrics").out
+        has(out, 'vipd_check{instance="web",check="disk",result="failing"} 1\n', 'vipd_failed_units{instance="web"} 1\n',
+            'vipd_of_a_later_day_total{instance="web"} 1\n')
+        equal(len(list(text_string_to_metric_families(out))) > 10, True, "OpenMetrics")
+    with StandIn("00:00:5e:00:53:01"):
+        has(done("status").out, "Conflict: 00:00:5e:00:53:01\n", "Advice: Somebody else answers for an address of this instance (00:00:5e:00:53:01)")
+        has(done("list").out, "address conflict, check fails")
+
+
+class StandIn:
+    """A service by the daemon's contract whose instance has what no vipd has today: checks, a conflict, a group; and a property that no vipctl
+    knows, and one of another type than promised."""
+
+    def __init__(self, conflict=""):
+        self.conflict = conflict
+
+    def __enter__(self):
+        bus.stop_vipd()
+        self.process = subprocess.Popen([STAND_IN], env=dict(os.environ, CONFLICT=self.conflict))
+        wait(lambda: bus.has_owner(bus.NAME), "the stand-in owns the name")
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+        bus.start_vipd()
+        wait(lambda: bus.properties(bus.WEB), "vipd is back")
+
+
+def test_long_output_goes_through_a_pager_without_a_shell():
+    log_file = "/run/pager.log"
+    write("/run/mypager", f"#!/bin/sh\nprintf '%s|' \"$@\" \"$LESS\" \"$LESSSECURE\" >{log_file}\ncat >/dev/null\necho paged\n", 0o755)
+
+    def pager(env, *argv):
+        if os.path.exists(log_file):
+            os.unlink(log_file)
+        r = on_terminal("list", *argv, env=env)
+        return r.out, read(log_file) if os.path.exists(log_file) else None
+
+    trusted = {"SYSTEMD_PAGERSECURE": "0"}
+    equal(pager({"PAGER": "/run/mypager 'a b' $HOME;true", **trusted}), ("paged\n", "a b|$HOME;true|FRSXMK||"), "$PAGER")
+    equal(pager({"PAGER": "false", "SYSTEMD_PAGER": "/run/mypager", "SYSTEMD_LESS": "X", **trusted})[1], "X||", "$SYSTEMD_PAGER, $SYSTEMD_LESS")
+    equal(pager({"SYSTEMD_PAGER": "/run/mypager", "SYSTEMD_PAGERSECURE": "1"})[1], "FRSXMK|1|", "the secure mode")
+    for env, argv in (({"SYSTEMD_PAGER": "/run/mypager", **trusted}, ["--no-pager"]), ({"SYSTEMD_PAGER": "", **trusted}, []),
+                      ({"SYSTEMD_PAGER": "cat", **trusted}, []), ({"SYSTEMD_PAGER": "/run/mypager", "TERM": "dumb", **trusted}, [])):
+        out, called = pager(env, *argv)
+        equal((called, "web2" in out), (None, True), f"no pager with {env} {argv}")
+    # nobody's session is root's here
+    out, called = pager({"SYSTEMD_PAGER": "/run/mypager"})
+    equal((called, "web2" in out), (None, True), "less alone for whoever is not the session's user")
+    equal(vipctl("list", env={"SYSTEMD_PAGER": "/run/mypager", **trusted}).out.count("paged"), 0, "a pager in a pipe")
+
+
+# --- events -------------------------------------------------------------------------------------------------------------------
+
+
+def events(stream):
+    found = []
+    for line in stream.lines():
+        try:
+            found.append(json.loads(line))
+        except ValueError as e:
+            raise AssertionError(f"{line!r} is no JSON") from e
+    return found
+
+
+def kinds(stream, kind, name=None):
+    return [e for e in events(stream) if e["event"] == kind and name in (None, e.get("name"))]
+
+
+def test_monitor_tells_events_in_order_one_a_line():
+    with Stream("monitor", "--json=short") as s, Stream("monitor", name="text") as text:
+        wait(lambda: len(kinds(s, "present")) == 2 and len(text.lines()) == 2, "the beginning")
+        equal([(e["name"], e["state"]) for e in events(s)], [("web", "master"), ("web2", "master")], "what is")
+        done("demote", "--for=1h", "web")
+        done("promote", "web")
+        done("disable", "web")
+        done("enable", "web")
+        wait(lambda: kinds(s, "state", "web")[-1:] and kinds(s, "state", "web")[-1]["state"] == "master" and
+             len(kinds(s, "state", "web")) >= 5, "web is master again")
+        equal([(e["old_state"], e["state"], e["reason"]) for e in kinds(s, "state", "web")][:4],
+              [("master", "backup", "demoted"), ("backup", "master", "promoted"), ("master", "init", "disabled"),
+               ("init", "backup", "enabled")], "the changes")
+        equal([e["value"] for e in kinds(s, "property", "web") if e["property"] == "enabled"], [False, True], "enabled")
+        bus.vip_file("web", 0, "192.0.2.10")
+        vipctl("reload")
+        wait(lambda: [e for e in kinds(s, "property", "web") if e["property"] == "problem"], "a problem")
+        bus.default_files()
+        bus.vip_file("extra", 3, "192.0.2.12")
+        done("reload")
+        os.unlink(f"{bus.CONFIG}/extra.vip")
+        done("reload")
+        wait(lambda: kinds(s, "removed", "extra") and "extra: removed" in "\n".join(text.lines()), "extra comes and goes")
+        equal(len(kinds(s, "added", "extra")), 1, "extra is added")
+        equal([manual.complaints(e, "An event") for e in events(s) if manual.complaints(e, "An event")], [], "events by the manual")
+        told = "\n".join(text.lines())
+        has(told, "web: is master (", "web: master -> backup (demoted: this host was told to give the address up)\n", "web: enabled is now false\n",
+            "web: problem is now ", "extra: added, ")
+        equal(ESCAPE in told, False, "colours in a pipe")
+
+
+def test_monitor_outlives_the_daemon_and_the_bus():
+    with Stream("monitor", "--json=short") as s:
+        wait(lambda: len(kinds(s, "present")) == 2, "the beginning")
+        bus.stop_vipd()
+        wait(lambda: kinds(s, "vipd-stopped"), "the daemon's end")
+        bus.start_vipd()
+        wait(lambda: kinds(s, "vipd-started") and len(kinds(s, "present")) == 4, "the daemon's return")
+        bus.stop_bus()
+        wait(lambda: kinds(s, "bus-lost"), "the bus' end")
+        bus.start_bus()
+        wait(lambda: kinds(s, "bus-back"), "the bus' return")
+        wait(lambda: len(kinds(s, "present")) >= 6, "the instances again", 40)
+        bus.masters()
+        before = len(kinds(s, "state", "web"))
+        done("demote", "web")
+        wait(lambda: len(kinds(s, "state", "web")) > before, "an event on the new bus")
+
+
+def test_monitor_begins_without_a_daemon_and_ends_with_its_reader():
+    bus.stop_vipd()
+    with Stream("monitor", name="text") as s:
+        wait(lambda: s.lines(), "a first line")
+        has(s.lines()[0], "vipd does not run; waiting for it")
+        bus.start_vipd()
+        wait(lambda: any("web: is " in line for line in s.lines()), "the instances")
+    bus.masters()
+    reader, writer = os.pipe()
+    process = subprocess.Popen([VIPCTL, "monitor"], stdout=writer, env=environment())
+    os.close(writer)
+    os.read(reader, 1)
+    os.close(reader)
+    done("demote", "web")
+    equal(process.wait(10) != 0, True, "monitor without a reader ends")
+
+
+# --- elsewhere ----------------------------------------------------------------------------------------------------------------
+
+
+def test_host_goes_through_ssh_and_leaves_out_what_is_local():
+    """ssh itself is stood in for by what it would start at the other end: the real systemd-stdio-bridge."""
+    os.makedirs("/run/bin", exist_ok=True)
+    write("/run/bin/ssh", "#!/bin/sh\necho \"$@\" >/run/ssh.log\nexec systemd-stdio-bridge\n", 0o755)
+    env = {"PATH": f"/run/bin:{environment()['PATH']}"}
+    has(done("-H", "admin@other", "list", env=env).out, "web2")
+    has(read("/run/ssh.log"), "admin", "other", "systemd-stdio-bridge")
+    out = done("--host=other", "status", "web", env=env).out
+    has(out, "192.0.2.10/32\n")
+    equal(("present" in out, "ournal" in out), (False, False), "what is local")
+    found = json.loads(done("--host=other", "status", "web", "--json=short", env=env).out)[0]
+    equal((found["addresses_present"], found["journal"]), (None, None), "in JSON")
+    done("-H", "other", "demote", "web", env=env)
+    equal(state("web"), "backup", "web")
+    write("/run/bin/ssh", "#!/bin/sh\nexit 255\n", 0o755)
+    has(code(vipctl("-H", "other", "list", env=env), 1, "a host that is not there").err, "The bus of other cannot be reached over ssh: ")
+
+
+def test_machine_goes_into_the_container():
+    """A container as machined describes it to sd-bus: this lab seen from outside, from another mount namespace."""
+    os.makedirs("/run/systemd/machines", exist_ok=True)
+    sleeper = subprocess.Popen(["unshare", "--mount", "sleep", "infinity"])
+    try:
+        write("/run/systemd/machines/box", f"NAME=box\nCLASS=container\nLEADER={sleeper.pid}\n")
+        wait(lambda: os.readlink(f"/proc/{sleeper.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), "the container")
+        nowhere = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/nowhere"}
+        out = done("-M", "box", "status", "web", env=nowhere).out
+        has(out, "192.0.2.10/32\n")
+        equal("present" in out, False, "what is local")
+        has(code(vipctl("-M", "none", "list"), 1, "a container that is not there").err, "The bus of the container none cannot be reached: ")
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_daemon_that_hangs_is_not_waited_for_for_ever():
+    begun = time.monotonic()
+    bus.Programs.vipd.send_signal(signal.SIGSTOP)
+    try:
+        r = code(vipctl("list"), 1, "list of a daemon that hangs")
+    finally:
+        bus.Programs.vipd.send_signal(signal.SIGCONT)
+    has(r.err, "vipd does not answer")
+    equal(time.monotonic() - begun < 25, True, "less than 25 s")
+
+
+if __name__ == "__main__":
+    if not text_string_to_metric_families:
+        print("1..0 # SKIP this test needs python3-prometheus-client")
+        sys.exit(77)
+    sys.exit(main(globals(), __file__))
