@@ -70,4 +70,6 @@ def complaints(value, *headings):
             found += [] if "absent" in types else [f"{path} is missing"]
         elif not any(is_a(value[path], t) for t in types if t != "absent"):
             found.append(f"{path}: {value[path]!r} is not {types}")
+        elif "null" in types and value[path] == "":
+            found.append(f"{path}: nothing is null")
     return found

@@ -167,6 +167,7 @@ def test_status_tells_what_the_journal_last_said():
         found = as_json("status", "web")[0]["journal"]
         equal([line["message"] for line in found], [f"line {n}" for n in range(2, 12)], "in JSON")
         equal((found[0]["priority"], as_json("status", "web2")[0]["journal"]), (4, []), "a priority, and web2's lines")
+        the_daemon_says_it_itself()
         machine = read("/etc/machine-id").strip()
         for path in (f"/run/log/journal/{machine}", f"/run/log/journal/{machine}/system.journal"):
             os.chown(path, 0, 0)
@@ -175,6 +176,30 @@ def test_status_tells_what_the_journal_last_said():
     finally:
         journald.terminate()
         journald.wait()
+
+
+def the_daemon_says_it_itself():
+    """A vipd whose standard error is the journal, as systemd makes it: of its own lines those about the instance are told, and no others."""
+    write("/run/in-journal.py", "import os, socket, sys\n"
+          "s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)\n"
+          "s.connect('/run/systemd/journal/stdout')\n"
+          "s.sendall(b'vipd\\n\\n6\\n0\\n0\\n0\\n0\\n')\n"
+          "os.dup2(s.fileno(), 2)\n"
+          "st = os.fstat(2)\n"
+          "os.environ['JOURNAL_STREAM'] = f'{st.st_dev}:{st.st_ino}'\n"
+          "os.execv(sys.argv[1], sys.argv[1:])\n")
+    bus.stop_vipd()
+    bus.Programs.vipd = subprocess.Popen(["setpriv", "--reuid=977", "--regid=977", "--clear-groups", "--inh-caps=-all,+net_admin,+net_raw",
+                                          "--ambient-caps=-all,+net_admin,+net_raw", sys.executable, "/run/in-journal.py", bus.VIPD,
+                                          f"--config-dir={bus.CONFIG}", f"--state-dir={bus.STATE}"])
+    bus.masters()
+    wait(lambda: " web: backup -> master (" in vipctl("status", "web").out, "the daemon's own lines")
+    out = done("status", "web").out
+    has(out, " web: init -> backup (startup)\n")
+    equal("web2" in out, False, "lines of web2")
+    bus.stop_vipd()
+    bus.start_vipd()
+    bus.masters()
 
 
 def log(message, user):
@@ -298,6 +323,19 @@ def test_wait_goes_on_through_a_restart_of_the_daemon():
         equal(waiting.process.poll(), None, "wait while web is disabled")
         done("enable", "web")
         equal(waiting.process.wait(30), 0, "wait once web is master")
+
+
+def test_wait_looks_again_when_the_daemon_is_back():
+    """A state that an instance begins with is signalled by nobody."""
+    with bus.Monitor() as monitor, Stream("wait", "web", "init", "--timeout=60s") as waiting:
+        it_looked(monitor)
+        # no farewell, which would be a change to init
+        bus.Programs.vipd.kill()
+        bus.Programs.vipd.wait()
+        equal(waiting.process.poll(), None, "wait without a daemon")
+        bus.vip_file("web", 1, "192.0.2.10", "Enabled=no\n")
+        bus.start_vipd()
+        equal(waiting.process.wait(30), 0, "wait once web is init")
 
 
 def test_wait_ends_with_an_instance_that_goes():
