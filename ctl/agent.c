@@ -13,9 +13,10 @@
 
 #include "ctl/client.h"
 
-/* pkttyagent(1), as systemctl starts it: it registers for its parent process, which is us, says so by closing a descriptor, and is ended
- * when the call is over. With --fallback it leaves an agent of the desktop its right of way. Root is not asked, and over -H and -M nobody
- * could be. Without pkttyagent the call goes its way and is refused with a sentence. */
+/* pkttyagent(1), as systemctl starts it: it registers for its parent process, which is us, says so by closing a
+ * descriptor, and is ended when the call is over. With --fallback it leaves an agent of the desktop its right of way.
+ * Root is not asked, and over -H and -M nobody could be. Without pkttyagent the call goes its way and is refused with a
+ * sentence. */
 
 #define PROGRAM "pkttyagent"
 #define READY_MSEC 10000

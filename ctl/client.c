@@ -10,8 +10,9 @@
 #include "ctl/text.h"
 #include "dbus/names.h"
 
-/* The connection to the bus, here, behind ssh, or in a container; and every failure as a sentence for whoever sits at the terminal. Knows the
- * manager's methods; what an instance is, view.c knows. No call starts a vipd that was stopped: who looks changes nothing. */
+/* The connection to the bus, here, behind ssh, or in a container; and every failure as a sentence for whoever sits at
+ * the terminal. Knows the manager's methods; what an instance is, view.c knows. No call starts a vipd that was stopped:
+ * who looks changes nothing. */
 
 void client_complain(const char *format, ...) {
         g_autofree char *text = NULL, *clean = NULL;

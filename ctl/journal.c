@@ -10,8 +10,8 @@
 
 #include "config-parse.h"
 
-/* Reads the journal of this host. The field VIPD_INSTANCE alone proves nothing, as every local user may write it: only lines of vipd's own user count,
- * which journald itself has put down. */
+/* Reads the journal of this host. The field VIPD_INSTANCE alone proves nothing, as every local user may write it: only
+ * lines of vipd's own user count, which journald itself has put down. */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_journal, sd_journal_close)
 
@@ -44,7 +44,8 @@ static JournalLine *read_line(sd_journal *j) {
         return l;
 }
 
-/* sd-journal leaves files out that it may not open, without a word: whether system.journal is one of them is seen from outside. */
+/* sd-journal leaves files out that it may not open, without a word: whether system.journal is one of them is seen from
+ * outside. */
 static int why_nothing(void) {
         static const char *const places[] = { "/var/log/journal", "/run/log/journal" };
         char id[SD_ID128_STRING_MAX];

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The kernel's view, beside vipd's: what vipd says it holds and what is there may differ, and whoever is called at night wants to know. */
+/* The kernel's view, beside vipd's: what vipd says it holds and what is there may differ, and whoever is called at
+ * night wants to know. */
 
 static void address_free(void *data) {
         KernelAddress *a = data;

@@ -8,7 +8,8 @@ typedef struct KernelAddress {
         char *interface;
 } KernelAddress;
 
-/* KernelAddress, of all interfaces of this network namespace; the caller frees it. NULL: cannot be known, and errno says why. */
+/* KernelAddress, of all interfaces of this network namespace; the caller frees it. NULL: cannot be known, and errno
+ * says why. */
 GPtrArray *kernel_addresses(void);
 /* The same address with whatever prefix length; borrowed, or NULL. address: with or without one. */
 const KernelAddress *kernel_find(const GPtrArray *addresses, const char *address);

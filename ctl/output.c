@@ -14,8 +14,9 @@
 #include "ctl/client.h"
 #include "ctl/terminal.h"
 
-/* The pager, by systemd's rules, and without a shell: $SYSTEMD_PAGER, $PAGER, "pager", "less", "more". Whoever is not the user of the login session, as
- * under sudo, gets less alone and in its secure mode, so that reading a status is no way to a root shell; $SYSTEMD_PAGERSECURE decides otherwise. */
+/* The pager, by systemd's rules, and without a shell: $SYSTEMD_PAGER, $PAGER, "pager", "less", "more". Whoever is not
+ * the user of the login session, as under sudo, gets less alone and in its secure mode, so that reading a status is no
+ * way to a root shell; $SYSTEMD_PAGERSECURE decides otherwise. */
 
 typedef struct Secure {
         bool on;

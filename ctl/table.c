@@ -3,8 +3,9 @@
 
 #include "ctl/text.h"
 
-/* Arithmetic of widths. Where a table is too wide its widest columns are cut first, down to what can still be read; then the columns that matter
- * least are left out; and if even that is too wide, everything is cut. Knows nothing of what stands in the cells. */
+/* Arithmetic of widths. Where a table is too wide its widest columns are cut first, down to what can still be read;
+ * then the columns that matter least are left out; and if even that is too wide, everything is cut. Knows nothing of
+ * what stands in the cells. */
 
 #define GAP 2 /* between columns */
 

@@ -10,8 +10,8 @@
 
 #include "config-parse.h"
 
-/* Facts about the terminal, by systemd's rules: $SYSTEMD_COLORS decides, else $NO_COLOR (no-color.org), else whether there is a terminal that can.
- * They are asked for before a pager takes standard output over. */
+/* Facts about the terminal, by systemd's rules: $SYSTEMD_COLORS decides, else $NO_COLOR (no-color.org), else whether
+ * there is a terminal that can. They are asked for before a pager takes standard output over. */
 
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 4096

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Characters and columns. Everything that others have said, a check's output or a line of the journal, passes through text_clean()
- * before a terminal sees it: an escape sequence there could rewrite the screen. */
+/* Characters and columns. Everything that others have said, a check's output or a line of the journal, passes through
+ * text_clean() before a terminal sees it: an escape sequence there could rewrite the screen. */
 
 #define WRAP_COLUMNS_MIN 20 /* of text on a line; what is narrower is not made more readable by breaking it */
 

@@ -6,7 +6,8 @@
 #include "ctl/ctl.h"
 #include "dbus/names.h"
 
-/* The verbs that change something: demote, promote, enable, disable, and reload. polkit decides about each call; on a terminal its agent asks. */
+/* The verbs that change something: demote, promote, enable, disable, and reload. polkit decides about each call; on a
+ * terminal its agent asks. */
 
 /* vipd waits five minutes for somebody to authenticate, and ten seconds for polkit. */
 #define ASK_USEC UINT64_C(330000000)

@@ -7,8 +7,9 @@
 #include "ctl/statistics.h"
 #include "ctl/view.h"
 
-/* vipctl metrics: everything that is a number, as OpenMetrics text. Gauges and counters alone, so that what reads only Prometheus' older format, as
- * node_exporter's textfile collector does, takes it too. A vipd that does not run is a number: vipd_up 0. */
+/* vipctl metrics: everything that is a number, as OpenMetrics text. Gauges and counters alone, so that what reads only
+ * Prometheus' older format, as node_exporter's textfile collector does, takes it too. A vipd that does not run is a
+ * number: vipd_up 0. */
 
 typedef struct Metrics {
         GString *out;

@@ -13,9 +13,9 @@
 #include "ctl/words.h"
 #include "dbus/names.h"
 
-/* vipctl monitor: one line per event, for as long as anybody listens. Begins with what is, so that a reader needs no second look, and does so again after
- * vipd or the bus was away. The first question is asked after the watches are set and answered in order: nothing falls between, and
- * what is signalled before the answer is in it. */
+/* vipctl monitor: one line per event, for as long as anybody listens. Begins with what is, so that a reader needs no
+ * second look, and does so again after vipd or the bus was away. The first question is asked after the watches are set
+ * and answered in order: nothing falls between, and what is signalled before the answer is in it. */
 
 #define RETRY_MSEC 500
 
@@ -26,7 +26,8 @@ typedef struct Monitor {
         bool done;
 } Monitor;
 
-/* --- an event, as a line -------------------------------------------------------------------------------------------------------- */
+/* --- an event, as a line
+ * -------------------------------------------------------------------------------------------------------- */
 
 typedef struct Event {
         Json json;
@@ -144,7 +145,8 @@ static void tell_property(Monitor *m, const View *v, const char *property) {
         event_end(m, &e);
 }
 
-/* --- what the bus says ---------------------------------------------------------------------------------------------------------- */
+/* --- what the bus says
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static View *find_by_path(const Monitor *m, const char *path, guint *ret_index) {
         for (guint k = 0; m->views && k < m->views->len; k++) {

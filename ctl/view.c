@@ -7,8 +7,9 @@
 
 #include "dbus/names.h"
 
-/* Properties to a struct and on to JSON, by one table. Knows the contract, org.vipd1.Instance.xml, and nothing of screens. A property that the
- * table does not know, of a newer vipd, is passed over; one that an older vipd does not have stays empty. */
+/* Properties to a struct and on to JSON, by one table. Knows the contract, org.vipd1.Instance.xml, and nothing of
+ * screens. A property that the table does not know, of a newer vipd, is passed over; one that an older vipd does not
+ * have stays empty. */
 
 static void peer_free(void *data) {
         ViewPeer *p = data;

@@ -8,8 +8,8 @@
 #include "ctl/kernel.h"
 #include "ctl/when.h"
 
-/* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. The first that holds is told: one
- * sentence, as whoever reads it has just been woken. */
+/* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. The
+ * first that holds is told: one sentence, as whoever reads it has just been woken. */
 
 typedef struct Reason {
         const char *word, *words;

@@ -6,8 +6,9 @@
 
 #include "dbus/names.h"
 
-/* An org.vipd1 for what no test can bring about in the real one at will: an instance with a failing check whose output would clear a terminal, a conflict,
- * a failed unit, a sync group; a property of a later day; and one that is not of the promised type. */
+/* An org.vipd1 for what no test can bring about in the real one at will: an instance with a failing check whose output
+ * would clear a terminal, a conflict, a failed unit, a sync group; a property of a later day; and one that is not of
+ * the promised type. */
 
 static int get(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                sd_bus_error *error) {

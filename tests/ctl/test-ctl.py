@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import manual
@@ -652,6 +651,31 @@ def test_monitor_begins_without_a_daemon_and_ends_with_its_reader():
     os.close(reader)
     done("demote", "web")
     equal(process.wait(10) != 0, True, "monitor without a reader ends")
+
+
+def test_the_manuals_examples_run():
+    examples = [manual.plain(e) for e in re.findall(r"^\.EX\n(.*?)^\.EE", manual.text(), re.S | re.M)]
+    loop = next(e for e in examples if "while read" in e)
+    job = next(e for e in examples if "nightly" in e).replace("/usr/local/sbin/nightly", "echo ran")
+    os.makedirs("/run/bin", exist_ok=True)
+    write("/run/bin/vipctl", f'#!/bin/sh\nexec {VIPCTL} "$@"\n', 0o755)
+    write("/run/bin/logger", "#!/bin/sh\necho \"$@\" >>/run/logger.log\n", 0o755)
+    env = environment(PATH=f"/run/bin:{environment()['PATH']}")
+    write("/run/logger.log", "")
+    with bus.Monitor() as monitor, subprocess.Popen(["sh", "-c", loop], env=env, start_new_session=True) as shell:
+        try:
+            wait(lambda: monitor.seen("GetManagedObjects"), "monitor asks")
+            monitor.signals("none")
+            for verb in ("demote", "promote"):
+                done(verb, "web")
+            wait(lambda: read("/run/logger.log"), "a line of the loop")
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+    has(read("/run/logger.log"), 'took over: {"event":"state"', '"name":"web"', '"reason":"promoted"')
+    equal("demoted" in read("/run/logger.log"), False, "a demotion taken for a takeover")
+    equal(subprocess.run(["sh", "-c", job], env=env, capture_output=True, text=True, check=False).stdout, "ran\n", "the job on the master")
+    done("disable", "web")
+    equal(subprocess.run(["sh", "-c", job], env=env, capture_output=True, text=True, check=False).stdout, "", "the job elsewhere")
 
 
 # --- elsewhere ----------------------------------------------------------------------------------------------------------------
