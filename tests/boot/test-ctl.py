@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vipctl on a host as a package installs it: the real journal, a real session with polkit's agent in it, and a daemon that systemd stopped."""
+
+import os
+import re
+import select
+import subprocess
+
+import hosts
+from hosts import check, wait
+
+
+def test_status_tells_the_journal_of_the_service(lab):
+    n1, _ = lab.booted(1)
+    n1.run("useradd", "alice")
+    n1.wait_state("master")
+    wait(lambda: "web: backup -> master (master-timeout)\n" in n1.run("vipctl", "status", "web").stdout, "the journal has the change")
+    out = n1.run("vipctl", "status", "web").stdout
+    check(" web: init -> backup (startup)\n" in out and "present on eth0\n" in out, out)
+    out = n1.run("vipctl", "status", "web", user="alice").stdout
+    check("You may not read the journal" in out and "State: master" in out, out)
+
+
+def test_no_verb_starts_a_daemon_that_was_stopped(lab):
+    n1, _ = lab.booted(1)
+    n1.wait_state("master")
+    n1.systemctl("stop", "vipd")
+    for verb in (["list"], ["status", "web"], ["reload"], ["promote", "web"]):
+        result = n1.run("vipctl", *verb, fail=False)
+        check(result.returncode == 1 and "vipd does not run" in result.stderr, f"{verb}: {result.returncode} {result.stderr}")
+    check(n1.run("vipctl", "metrics").stdout.endswith("vipd_up 0\n# EOF\n"), "metrics")
+    check(n1.active("vipd.service") == "inactive", "vipd is as it was left")
+
+
+def test_a_person_in_a_session_is_asked_for_the_password(lab):
+    def with_sessions(node):
+        """logind is masked on all hosts; by the name that the bus starts it under it is not."""
+        with open(f"{node.root}/usr/lib/systemd/system/systemd-logind.service", encoding="utf-8") as f:
+            text = f.read()
+        path = "/etc/systemd/system/dbus-org.freedesktop.login1.service"
+        if os.path.lexists(node.root + path):
+            os.unlink(node.root + path)
+        node.write(path, text.split("[Install]")[0])
+
+    n1, _ = lab.booted(1, with_sessions)
+    n1.run("useradd", "alice")
+    n1.run("chpasswd", input="root:correct horse\n")
+    n1.wait_state("master")
+
+    def demote(password):
+        """On a terminal of a session of alice's; the agent forgets what was typed before it asked."""
+        command = n1.inside("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--uid=alice", "-p", "PAMName=login",
+                            "script", "-qec", "vipctl demote web; echo CODE $?", "/dev/null")
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosts.ENVIRONMENT, cwd="/") as p:
+            text = ""
+
+            def has(pattern):
+                nonlocal text
+                if select.select([p.stdout], [], [], 0)[0]:
+                    text += os.read(p.stdout.fileno(), 4096).decode()
+                return re.search(pattern, text)
+
+            try:
+                wait(lambda: has("Password: "), lambda: f"alice is asked: {text}")
+                p.stdin.write(f"{password}\n".encode())
+                p.stdin.flush()
+                code = wait(lambda: has(r"CODE (\d+)"), lambda: f"an answer: {text}")[1]
+            finally:
+                p.kill()
+            return int(code), text
+
+    code, text = demote("wrong")
+    check(code == 1 and 'Authentication is required to make this host give up "web"' in text, f"{code} {text}")
+    check(n1.state() == "master" and n1.transitions()[-1][2] == "master-timeout", "a wrong password demoted")
+    code, text = demote("correct horse")
+    check(code == 0 and "AUTHENTICATION COMPLETE" in text, f"{code} {text}")
+    check("demoted" in [reason for _, _, reason in n1.transitions()], "the right one did not")
+
+
+if __name__ == "__main__":
+    hosts.main()
