@@ -13,7 +13,9 @@
  * What the three states mean here:
  *   init    we take no part: an interface, link, or address is missing, or the administrator disabled us.
  *   backup  we listen. When a dead interval passes in silence, or a master bows out or is worse than us and we preempt, we take over.
- *   master  we advertise. A better advert, a lost tie, or a gap in our own adverts as long as the dead interval makes us backup. */
+ *   master  we advertise. A better advert, a lost tie, or a gap in our own adverts as long as the dead interval makes us backup.
+ * One of a group (sync.c) does not take over by itself: what would make it master makes it want to be, until it hears a master that it must
+ * respect. */
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
@@ -30,6 +32,9 @@
 #define DISPUTE_USEC UINT64_C(50000)
 /* A backup whose timer is later than this (or than one interval) has slept: it knows nothing of the silence it did not hear. */
 #define LATE_USEC UINT64_C(100000)
+/* A master that left another segment of a group has left this one, too, if it does not speak when its next advert is due. So much later (or
+ * half an interval) it was not merely late. */
+#define ABSENT_USEC UINT64_C(100000)
 
 static const char *const state_names[N_ELECTION_STATES] = {
         [ELECTION_STATE_INIT] = "init",
@@ -239,20 +244,22 @@ static void step_bar(Election *e, ElectionReason reason, ElectionUpdate *u) {
 
 static void step_unbar(Election *e, ElectionReason reason, ElectionUpdate *u) {
         e->barred &= ~(1u << reason);
-        if (reason == ELECTION_REASON_HEALTH)
-                e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
-        if (e->state == ELECTION_STATE_BACKUP)
+        if (e->state == ELECTION_STATE_BACKUP) {
                 /* silence that ended while we were barred counts from now, not as a timer that came late */
                 e->eligible_usec = max(e->eligible_usec, e->now_usec);
-        else if (e->state == ELECTION_STATE_INIT && !(e->barred & BARS_INIT))
+                /* health regained, as with a lower demotion counter */
+                if (reason == ELECTION_REASON_HEALTH)
+                        e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
+        } else if (e->state == ELECTION_STATE_INIT && !(e->barred & BARS_INIT))
                 start_listening(e, reason == ELECTION_REASON_DISABLED ? ELECTION_REASON_ENABLED : ELECTION_REASON_LINK_UP,
                                 u);
 }
 
 static void step_out(Election *e, ElectionReason reason, uint64_t hold_usec, ElectionUpdate *u) {
         if (e->state != ELECTION_STATE_MASTER) {
-                /* who was master until this very step, or until a moment ago, was asked to stay out all the same */
-                if (u->changed || (reason == ELECTION_REASON_DEMOTED && e->state == ELECTION_STATE_BACKUP))
+                /* who was master until this very step, or until a moment ago, was asked to stay out all the same; and one of a group finds out
+                 * that it cannot hold its addresses before it becomes master */
+                if (u->changed || (e->state == ELECTION_STATE_BACKUP && (reason == ELECTION_REASON_DEMOTED || e->grouped)))
                         e->eligible_usec = max(e->eligible_usec, add(e->now_usec, hold_usec));
                 return;
         }
@@ -338,6 +345,10 @@ static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate
                         u->advskew = wire_advskew(e);
                         u->demotion = election_demotion(e);
                 }
+                /* He may have yielded to us on another segment, and left this one with it: we must not come back in step, for ever. A group waits
+                 * for its last member, so that one which listens longer is enough. */
+                if (e->grouped)
+                        spread(e);
                 become_backup(e, ELECTION_REASON_PREEMPTED, u);
                 return;
         }
@@ -383,7 +394,7 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
                         listen(e, dead_usec(e));
                 return;
         }
-        if (e->now_usec >= e->master_down_usec)
+        if (e->now_usec >= e->master_down_usec && !e->grouped)
                 become_master(e, e->down_reason, u);
 }
 
@@ -402,6 +413,13 @@ static void note_respected(Election *e, const ElectionEvent *event) {
         e->respected_usec = e->now_usec;
 }
 
+static void note_heard(Election *e, const ElectionEvent *event) {
+        if (event->u.advert.advbase == 255 && event->u.advert.advskew == 255)
+                return;
+        e->heard_usec = e->now_usec;
+        e->heard_interval_usec = skew_interval_usec(event->u.advert.advbase, event->u.advert.advskew);
+}
+
 static void step_advert(Election *e, const ElectionEvent *event, ElectionUpdate *u) {
         note_respected(e, event);
         switch (e->state) {
@@ -417,6 +435,10 @@ static void step_advert(Election *e, const ElectionEvent *event, ElectionUpdate 
         }
 }
 
+static bool overslept(const Election *e, uint64_t due_usec, uint64_t now_usec) {
+        return now_usec > due_usec && now_usec - due_usec > max(interval_usec(e), LATE_USEC);
+}
+
 static void step_timer(Election *e, ElectionUpdate *u) {
         uint64_t due_usec;
 
@@ -424,10 +446,10 @@ static void step_timer(Election *e, ElectionUpdate *u) {
         case ELECTION_STATE_INIT:
                 return;
         case ELECTION_STATE_BACKUP:
-                due_usec = max(e->master_down_usec, e->eligible_usec);
-                if (e->now_usec < due_usec || e->barred != 0)
+                due_usec = election_due_usec(e);
+                if (e->now_usec < due_usec || e->grouped)
                         return;
-                if (e->now_usec - due_usec > max(interval_usec(e), LATE_USEC))
+                if (overslept(e, due_usec, e->now_usec))
                         listen(e, dead_usec(e));
                 else
                         become_master(e, e->down_reason, u);
@@ -468,10 +490,49 @@ static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
 
                 e->master_down_usec = max(e->now_usec, add(since_usec, dead_usec(e)));
         }
+        /* who wants to replace a master that was worse may not be better any more: judge its next advert */
+        if (e->grouped && e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)
+                listen(e, dead_usec(e));
         if (better)
                 e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
         if (e->state == ELECTION_STATE_MASTER && !same)
                 send_advert(e, u);
+}
+
+/* Another of our group heard a bow-out. Its sender may not be the master we hear: who speaks here once more stays. Nobody has to wait for a dead
+ * interval otherwise, when the link is gone over which the bow-out of this segment would have come. */
+static void hear_of_bow_out(Election *e) {
+        uint64_t margin_usec = min(ABSENT_USEC, e->heard_interval_usec / 2);
+        uint64_t due_usec = max(e->now_usec, add(e->heard_usec, e->heard_interval_usec + margin_usec));
+
+        due_usec = add(due_usec, (uint64_t) election_advskew(e) * BOW_OUT_STEP_USEC);
+        if (due_usec >= e->master_down_usec)
+                return;
+        e->master_down_usec = due_usec;
+        e->down_reason = ELECTION_REASON_BOW_OUT;
+}
+
+static void step_sync(Election *e, ElectionSync sync, ElectionUpdate *u) {
+        switch (sync) {
+        case ELECTION_SYNC_TAKE_OVER:
+                if (e->now_usec >= election_due_usec(e))
+                        become_master(e, e->down_reason, u);
+                return;
+        case ELECTION_SYNC_LEAVE:
+                if (e->state != ELECTION_STATE_MASTER)
+                        return;
+                bow_out(u);
+                become_backup(e, ELECTION_REASON_SYNC, u);
+                return;
+        case ELECTION_SYNC_YIELD:
+                if (e->state == ELECTION_STATE_MASTER)
+                        become_backup(e, ELECTION_REASON_SYNC, u);
+                return;
+        case ELECTION_SYNC_BOW_OUT:
+                if (e->state == ELECTION_STATE_BACKUP)
+                        hear_of_bow_out(e);
+                return;
+        }
 }
 
 /* A master whose adverts stopped for a dead interval has been replaced, whether it slept, was starved, or could not send. */
@@ -525,6 +586,13 @@ void election_resume(Election *e, const ElectionMemory *memory) {
         e->sent_usec = memory->sent_usec;
         e->promoted_until_usec = memory->promoted_until_usec;
         e->reasserted_usec = memory->sent_usec;
+        /* whom the other process heard is told by how long it would have waited, or not; how slow he is, by the slowest that he may be */
+        if (e->state == ELECTION_STATE_BACKUP && e->down_reason != ELECTION_REASON_BOW_OUT) {
+                bool waits = e->down_reason == ELECTION_REASON_MASTER_TIMEOUT;
+
+                e->heard_usec = e->master_down_usec - (waits ? min(e->master_down_usec, dead_usec(e)) : 0);
+                e->heard_interval_usec = skew_interval_usec(e->config.advbase, 254);
+        }
         /* the beat goes on; what was missed is made up for at once */
         e->next_advert_usec = add(memory->attempted_usec, interval_usec(e));
         e->started = true;
@@ -539,6 +607,8 @@ void election_resume(Election *e, const ElectionMemory *memory) {
  * Whatever the event, a master first asks whether it is one still (stalled). Then the event is judged in the state that leaves.
  */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret) {
+        uint64_t deadline_usec = election_deadline_usec(e);
+
         *ret = (ElectionUpdate) { .from = e->state, .to = e->state, .reason = e->reason };
         e->now_usec = max(e->now_usec, now_usec);
 
@@ -549,9 +619,12 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
                 return;
         }
         check_silence(e, ret);
+        if (e->grouped && e->state == ELECTION_STATE_BACKUP && overslept(e, deadline_usec, e->now_usec))
+                listen(e, dead_usec(e));
 
         switch (event->type) {
         case ELECTION_EVENT_ADVERT:
+                note_heard(e, event);
                 /* Who just stopped being master does not become it again in the same step, or the address would never be dropped; and
                  * what waited in the socket while we slept is no reason to preempt. */
                 if (!ret->changed)
@@ -595,9 +668,26 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
                 e->ipv4 = event->u.source.ipv4;
                 e->ipv6 = event->u.source.ipv6;
                 break;
+        case ELECTION_EVENT_GROUP:
+                e->grouped = event->u.grouped;
+                /* the silence that a restart interrupted, or a bar */
+                if (e->grouped && overslept(e, election_due_usec(e), e->now_usec))
+                        listen(e, dead_usec(e));
+                break;
+        case ELECTION_EVENT_SYNC:
+                step_sync(e, event->u.sync, ret);
+                break;
         }
         ret->changed = ret->changed && ret->from != ret->to;
         assert(ret->send == ELECTION_SEND_NONE || ret->from == ELECTION_STATE_MASTER || ret->to == ELECTION_STATE_MASTER);
+}
+
+uint64_t election_due_usec(const Election *e) {
+        return e->state != ELECTION_STATE_BACKUP || e->barred != 0 ? ELECTION_NEVER : max(e->master_down_usec, e->eligible_usec);
+}
+
+bool election_wants(const Election *e, uint64_t now_usec) {
+        return now_usec >= election_due_usec(e) && !overslept(e, election_deadline_usec(e), now_usec);
 }
 
 uint64_t election_deadline_usec(const Election *e) {
@@ -605,7 +695,8 @@ uint64_t election_deadline_usec(const Election *e) {
         case ELECTION_STATE_INIT:
                 return ELECTION_NEVER;
         case ELECTION_STATE_BACKUP:
-                return e->barred != 0 ? ELECTION_NEVER : max(e->master_down_usec, e->eligible_usec);
+                /* who wants to be master with others waits for them; the timer only tells whether it slept meanwhile */
+                return e->grouped && election_due_usec(e) <= e->now_usec ? add(e->now_usec, interval_usec(e)) : election_due_usec(e);
         case ELECTION_STATE_MASTER:
                 return e->next_advert_usec;
         }

@@ -71,7 +71,17 @@ typedef enum ElectionEventType {
         ELECTION_EVENT_SHUTDOWN,    /* leave for good; u.stop_reason: shutdown or reload */
         ELECTION_EVENT_CONFIGURE,   /* u.config: new timing, same election */
         ELECTION_EVENT_SOURCE,      /* u.source: our own addresses changed */
+        ELECTION_EVENT_GROUP,       /* u.grouped: from now on we are master with others of this host or not at all, see core/sync.h */
+        ELECTION_EVENT_SYNC,        /* u.sync: what became of the others */
 } ElectionEventType;
+
+/* What the others of our group have for us. */
+typedef enum ElectionSync {
+        ELECTION_SYNC_TAKE_OVER, /* all want to: now */
+        ELECTION_SYNC_LEAVE,     /* one of them is not master: neither are we, and we say so */
+        ELECTION_SYNC_YIELD,     /* one of them yielded to another host, which is master of ours as well: neither are we, in silence */
+        ELECTION_SYNC_BOW_OUT,   /* one of them heard a master bow out, which leaves ours as well */
+} ElectionSync;
 
 typedef struct ElectionEvent {
         ElectionEventType type;
@@ -88,6 +98,8 @@ typedef struct ElectionEvent {
                 bool sent;
                 ElectionReason stop_reason;
                 ElectionConfig config;
+                bool grouped;
+                ElectionSync sync;
                 struct {
                         ElectionAddress ipv4, ipv6; /* n_bytes 0: that family is not spoken */
                 } source;
@@ -121,6 +133,7 @@ typedef struct Election {
         ElectionAddress ipv4, ipv6;
         uint64_t random;   /* xorshift state */
         bool started;      /* has left init once */
+        bool grouped;      /* takes over by ELECTION_SYNC_TAKE_OVER or ELECTION_EVENT_PROMOTE only */
         uint64_t now_usec;            /* the latest time seen */
         uint64_t eligible_usec;       /* not master before this (start delay, demote hold) */
         uint64_t preempt_usec;        /* no preemption before this */
@@ -128,6 +141,8 @@ typedef struct Election {
         ElectionReason down_reason;   /* why, when master_down_usec comes: master-timeout, bow-out or preempting */
         ElectionAddress respected;    /* who was last heard with an advert at least as good as our own, */
         uint64_t respected_usec;      /* and when */
+        uint64_t heard_usec;          /* when a master last spoke, whoever it was, */
+        uint64_t heard_interval_usec; /* and how long until it speaks again */
         uint64_t spread_usec;         /* how much longer we listen after a tie, */
         uint64_t spread_until_usec;   /* and until when what is heard still belongs to that tie */
         uint64_t next_advert_usec;    /* master */
@@ -156,6 +171,10 @@ void election_resume(Election *e, const ElectionMemory *memory);
 /* Advances the election. now_usec: CLOCK_BOOTTIME µs; a step back is read as no step. */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret);
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */
+/* Backup: from when on we take over, or, grouped, want to; ELECTION_NEVER: nothing says that we will. */
+uint64_t election_due_usec(const Election *e);
+/* Whether that is so, and it has listened all the while: not if it is asked much later than it wanted to be woken. */
+bool election_wants(const Election *e, uint64_t now_usec);
 bool election_is_barred(const Election *e, ElectionReason reason);
 uint8_t election_advskew(const Election *e); /* as on the wire: with demotion */
 uint8_t election_demotion(const Election *e); /* byte 4 on the wire */

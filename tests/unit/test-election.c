@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/skew.h"
+#include "core/sync.h"
 
 /* The election, promise by promise. Time is invented; no clock is read. */
 
@@ -822,6 +823,246 @@ static void test_every_name_is_the_designs(void) {
 
 #define ADD(name) g_test_add_func("/election/" #name, test_##name)
 
+static ElectionUpdate sync_with(Election *e, ElectionSync sync, uint64_t now_usec) {
+        return step(e, (ElectionEvent) { .type = ELECTION_EVENT_SYNC, .u.sync = sync }, now_usec);
+}
+
+static Election member(ElectionConfig config, uint64_t now_usec) {
+        Election e = backup(config, now_usec);
+
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, now_usec);
+        return e;
+}
+
+static Election master_member(ElectionConfig config, uint64_t *now_usec) {
+        Election e = member(config, *now_usec);
+
+        *now_usec = election_deadline_usec(&e);
+        timer(&e, *now_usec);
+        assert_becomes(sync_with(&e, ELECTION_SYNC_TAKE_OVER, *now_usec), ELECTION_STATE_MASTER, ELECTION_REASON_MASTER_TIMEOUT);
+        return e;
+}
+
+static void test_one_of_a_group_wants_and_waits(void) {
+        Election e = member(plain, 10 * SEC);
+        uint64_t due = election_deadline_usec(&e);
+
+        g_assert_false(election_wants(&e, due - 1));
+        g_assert_false(timer(&e, due).changed);
+        g_assert_true(election_wants(&e, due));
+        /* it is woken again, and not at once, to tell whether it sleeps */
+        for (unsigned k = 0; k < 5; k++) {
+                g_assert_cmpuint(election_deadline_usec(&e), ==, due + skew_interval_usec(1, 100));
+                due = election_deadline_usec(&e);
+                g_assert_false(timer(&e, due).changed);
+        }
+        g_assert_true(election_wants(&e, due));
+        assert_becomes(sync_with(&e, ELECTION_SYNC_TAKE_OVER, due), ELECTION_STATE_MASTER, ELECTION_REASON_MASTER_TIMEOUT);
+        /* who does not want to is not made to */
+        e = member(plain, 10 * SEC);
+        g_assert_false(sync_with(&e, ELECTION_SYNC_TAKE_OVER, 11 * SEC).changed);
+}
+
+static void test_who_wants_does_not_once_it_hears_a_master_it_respects(void) {
+        Election e = member(plain, 10 * SEC);
+        uint64_t due = election_deadline_usec(&e);
+
+        timer(&e, due);
+        hear(&e, 1, 0, due + MSEC);
+        g_assert_false(election_wants(&e, due + MSEC));
+        g_assert_cmpuint(election_due_usec(&e), ==, due + MSEC + skew_dead_usec(1, 100, 3));
+}
+
+static void test_one_of_a_group_does_not_preempt_alone(void) {
+        ElectionConfig config = plain;
+        Election e;
+
+        config.preempt = true;
+        e = member(config, 10 * SEC);
+        timer(&e, 14 * SEC);
+        g_assert_false(hear(&e, 1, 200, 15 * SEC).changed);
+        g_assert_true(election_wants(&e, 15 * SEC));
+        /* until it is not better any more */
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 140 }, 15 * SEC);
+        g_assert_false(election_wants(&e, 15 * SEC));
+        hear(&e, 1, 254, 16 * SEC);
+        assert_becomes(sync_with(&e, ELECTION_SYNC_TAKE_OVER, 16 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+}
+
+static void test_a_bow_out_on_another_segment_waits_for_the_next_advert_of_this_one(void) {
+        Election e = member(plain, 10 * SEC);
+
+        hear(&e, 1, 0, 20 * SEC);
+        sync_with(&e, ELECTION_SYNC_BOW_OUT, 20 * SEC + 300 * MSEC);
+        g_assert_cmpuint(election_due_usec(&e), ==, 21 * SEC + 100 * MSEC + 100 * 8);
+        g_assert_cmpint(e.down_reason, ==, ELECTION_REASON_BOW_OUT);
+        /* the master of this segment is another, and speaks */
+        hear(&e, 1, 0, 21 * SEC);
+        g_assert_cmpuint(election_due_usec(&e), ==, 21 * SEC + skew_dead_usec(1, 100, 3));
+        /* never later than the silence alone would have it */
+        sync_with(&e, ELECTION_SYNC_BOW_OUT, 21 * SEC + skew_dead_usec(1, 100, 3) - 1);
+        g_assert_cmpint(e.down_reason, ==, ELECTION_REASON_MASTER_TIMEOUT);
+}
+
+static void test_who_yields_with_its_group_listens_a_while_longer_by_chance(void) {
+        uint64_t now = 10 * SEC, first = 0;
+        bool differ = false;
+
+        for (uint64_t seed = 1; seed < 20; seed++) {
+                Election e = master_member(plain, &now), f = e;
+                ElectionUpdate u;
+
+                e.random = f.random = seed << 40 | seed;
+                hear(&e, 1, 0, now);
+                g_assert_cmpint(e.reason, ==, ELECTION_REASON_PREEMPTED);
+                g_assert_cmpuint(election_due_usec(&e), >, now + skew_dead_usec(1, 100, 3));
+                g_assert_cmpuint(election_due_usec(&e), <=, now + skew_dead_usec(1, 100, 3) + 250 * MSEC);
+                first = first ?: election_due_usec(&e) - now;
+                differ = differ || election_due_usec(&e) - now != first;
+                /* the others of the group leave the rest to the winner, in silence */
+                u = sync_with(&f, ELECTION_SYNC_YIELD, now);
+                assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_SYNC);
+                g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
+        }
+        g_assert_true(differ);
+}
+
+static void test_who_leaves_with_its_group_bows_out(void) {
+        uint64_t now = 10 * SEC;
+        Election e = master_member(plain, &now);
+        ElectionUpdate u = sync_with(&e, ELECTION_SYNC_LEAVE, now);
+
+        assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_SYNC);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_BOW_OUT);
+        g_assert_false(sync_with(&e, ELECTION_SYNC_LEAVE, now).changed);
+}
+
+static void test_one_of_a_group_that_slept_listens_again(void) {
+        Election e = member(plain, 10 * SEC);
+        uint64_t due = election_deadline_usec(&e), woken;
+
+        timer(&e, due);
+        g_assert_true(election_wants(&e, due));
+        woken = election_deadline_usec(&e) + skew_interval_usec(1, 100) + 1;
+        g_assert_false(election_wants(&e, woken));
+        g_assert_false(sync_with(&e, ELECTION_SYNC_TAKE_OVER, woken).changed);
+        g_assert_cmpuint(election_due_usec(&e), ==, woken + skew_dead_usec(1, 100, 3));
+}
+
+static void test_a_restarted_member_knows_that_it_heard_a_master(void) {
+        Election before = member(plain, 10 * SEC), after;
+        ElectionMemory memory;
+
+        hear(&before, 1, 0, 20 * SEC);
+        election_remember(&before, &memory);
+        election_init(&after, &plain, 1);
+        election_resume(&after, &memory);
+        step(&after, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, 20 * SEC + 400 * MSEC);
+        sync_with(&after, ELECTION_SYNC_BOW_OUT, 20 * SEC + 400 * MSEC);
+        g_assert_cmpuint(election_due_usec(&after), >, 21 * SEC);
+}
+
+static Election restarted_member(const Election *before, uint64_t now_usec) {
+        ElectionMemory memory;
+        Election e;
+
+        election_remember(before, &memory);
+        election_init(&e, &before->config, 1);
+        election_resume(&e, &memory);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, now_usec);
+        return e;
+}
+
+static void test_a_restarted_member_wants_what_it_wanted(void) {
+        ElectionConfig config = plain;
+        Election before, after;
+
+        config.preempt = true;
+        before = member(config, 10 * SEC);
+        timer(&before, 14 * SEC);
+        hear(&before, 1, 200, 20 * SEC);
+        after = restarted_member(&before, 20 * SEC + 100 * MSEC);
+        g_assert_true(election_wants(&after, 20 * SEC + 100 * MSEC));
+        g_assert_cmpuint(after.heard_usec, ==, 20 * SEC);
+        /* who heard the farewell itself waits for nobody */
+        before = member(plain, 10 * SEC);
+        hear(&before, 1, 0, 20 * SEC);
+        hear(&before, 255, 255, 20 * SEC + MSEC);
+        after = restarted_member(&before, 20 * SEC + 2 * MSEC);
+        g_assert_true(election_wants(&after, 20 * SEC + 2 * MSEC));
+}
+
+static void test_what_the_others_do_is_nothing_to_who_is_not_concerned(void) {
+        uint64_t now = 10 * SEC;
+        Election m = master_member(plain, &now), b = member(plain, now);
+        uint64_t due = election_due_usec(&b);
+
+        g_assert_false(sync_with(&m, ELECTION_SYNC_BOW_OUT, now).changed);
+        g_assert_false(sync_with(&m, ELECTION_SYNC_TAKE_OVER, now).changed);
+        g_assert_false(sync_with(&b, ELECTION_SYNC_YIELD, now).changed);
+        g_assert_false(sync_with(&b, ELECTION_SYNC_LEAVE, now).changed);
+        g_assert_cmpuint(election_due_usec(&b), ==, due);
+        /* a master that had preempted is told of its health */
+        m.down_reason = ELECTION_REASON_PREEMPTING;
+        g_assert_cmpint(step(&m, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 7 }, now).send, ==, ELECTION_SEND_ADVERT);
+}
+
+static void test_who_joins_a_group_after_a_sleep_listens_again(void) {
+        Election e = backup(plain, 10 * SEC);
+        uint64_t now = election_due_usec(&e) + 5 * SEC;
+
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, now);
+        g_assert_cmpuint(election_due_usec(&e), ==, now + skew_dead_usec(1, 100, 3));
+        /* one that leaves it goes on alone */
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = false }, now);
+        assert_becomes(timer(&e, election_deadline_usec(&e)), ELECTION_STATE_MASTER, ELECTION_REASON_MASTER_TIMEOUT);
+}
+
+static void test_a_group_takes_over_when_all_want_to(void) {
+        Election a = member(plain, 10 * SEC), b = member(plain, 11 * SEC);
+        const Election *members[] = { &a, &b };
+        uint64_t due_a = election_due_usec(&a), due_b = election_due_usec(&b);
+
+        timer(&a, due_a);
+        g_assert_cmpint(sync_judge(members, 2, due_a), ==, SYNC_VERDICT_NONE);
+        timer(&b, due_b);
+        g_assert_cmpint(sync_judge(members, 2, due_b), ==, SYNC_VERDICT_TAKE_OVER);
+        bar(&a, ELECTION_EVENT_BAR, ELECTION_REASON_HEALTH, due_b);
+        g_assert_cmpint(sync_judge(members, 2, due_b), ==, SYNC_VERDICT_NONE);
+        bar(&a, ELECTION_EVENT_UNBAR, ELECTION_REASON_HEALTH, due_b + MSEC);
+        g_assert_cmpint(sync_judge(members, 2, due_b + MSEC), ==, SYNC_VERDICT_TAKE_OVER);
+        bar(&b, ELECTION_EVENT_BAR, ELECTION_REASON_LINK_DOWN, due_b + MSEC);
+        g_assert_cmpint(sync_judge(members, 2, due_b + MSEC), ==, SYNC_VERDICT_NONE);
+}
+
+static void test_a_group_leaves_when_one_is_not_master(void) {
+        uint64_t now = 10 * SEC;
+        Election a = master_member(plain, &now), b = a;
+        const Election *members[] = { &a, &b };
+
+        g_assert_cmpint(sync_judge(members, 2, now), ==, SYNC_VERDICT_NONE);
+        bar(&b, ELECTION_EVENT_BAR, ELECTION_REASON_LINK_DOWN, now);
+        g_assert_cmpint(sync_judge(members, 2, now), ==, SYNC_VERDICT_LEAVE);
+        sync_with(&a, ELECTION_SYNC_LEAVE, now);
+        g_assert_cmpint(sync_judge(members, 2, now), ==, SYNC_VERDICT_NONE);
+}
+
+static void test_health_that_comes_back_must_last_before_it_preempts(void) {
+        ElectionConfig config = plain;
+        Election e;
+
+        config.preempt = true;
+        config.preempt_delay_usec = 5 * SEC;
+        e = backup(config, 10 * SEC);
+        bar(&e, ELECTION_EVENT_BAR, ELECTION_REASON_HEALTH, 20 * SEC);
+        for (uint64_t t = 20; t < 30; t++)
+                g_assert_false(hear(&e, 1, 200, t * SEC).changed);
+        bar(&e, ELECTION_EVENT_UNBAR, ELECTION_REASON_HEALTH, 30 * SEC);
+        for (uint64_t t = 30; t < 35; t++)
+                g_assert_false(hear(&e, 1, 200, t * SEC).changed);
+        assert_becomes(hear(&e, 1, 200, 35 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD(intervals);
@@ -876,6 +1117,20 @@ int main(int argc, char **argv) {
         ADD(a_restart_changes_nothing_that_others_see);
         ADD(a_restart_that_took_too_long_is_a_standstill);
         ADD(time_that_steps_back_is_no_step);
+        ADD(one_of_a_group_wants_and_waits);
+        ADD(who_wants_does_not_once_it_hears_a_master_it_respects);
+        ADD(one_of_a_group_does_not_preempt_alone);
+        ADD(a_bow_out_on_another_segment_waits_for_the_next_advert_of_this_one);
+        ADD(who_yields_with_its_group_listens_a_while_longer_by_chance);
+        ADD(who_leaves_with_its_group_bows_out);
+        ADD(one_of_a_group_that_slept_listens_again);
+        ADD(a_restarted_member_knows_that_it_heard_a_master);
+        ADD(a_restarted_member_wants_what_it_wanted);
+        ADD(what_the_others_do_is_nothing_to_who_is_not_concerned);
+        ADD(who_joins_a_group_after_a_sleep_listens_again);
+        ADD(a_group_takes_over_when_all_want_to);
+        ADD(a_group_leaves_when_one_is_not_master);
+        ADD(health_that_comes_back_must_last_before_it_preempts);
         ADD(every_name_is_the_designs);
         return g_test_run();
 }
