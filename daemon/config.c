@@ -74,6 +74,7 @@ InstanceConfig *instance_config_new_default(const char *name) {
 
         c->name = g_strdup(name);
         c->description = g_strdup("");
+        c->sync_group = g_strdup("");
         c->enabled = true;
         c->start_delay_usec = CONFIG_USEC_UNSET;
         c->carp.advbase = 1;
@@ -93,6 +94,7 @@ InstanceConfig *instance_config_free(InstanceConfig *c) {
         g_free(c->name);
         g_free(c->path);
         g_free(c->description);
+        g_free(c->sync_group);
         g_free(c->addresses);
         g_free(c->carp.peers);
         g_free(c->takeover.up_script);
@@ -145,6 +147,7 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
                         return false;
         return g_str_equal(a->name, b->name) && g_str_equal(a->description, b->description) &&
                g_str_equal(a->interface, b->interface) && a->enabled == b->enabled &&
+               g_str_equal(a->sync_group, b->sync_group) &&
                a->ignore_carrier == b->ignore_carrier && a->lease == b->lease && a->lease_sec == b->lease_sec &&
                a->start_delay_usec == b->start_delay_usec && carp_equal(&a->carp, &b->carp) &&
                a->announce.count == b->announce.count && a->announce.interval_usec == b->announce.interval_usec &&

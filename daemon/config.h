@@ -89,6 +89,7 @@ typedef struct InstanceConfig {
         size_t n_addresses;
         char interface[IF_NAMESIZE];
         bool enabled;
+        char *sync_group; /* "": none */
         bool ignore_carrier; /* vipd-ucarp -S only */
         ConfigLease lease;
         uint32_t lease_sec;

@@ -46,11 +46,20 @@ struct Instance {
 
         bool units_pending;     /* master, but the units must be up before the addresses are held */
         bool leaving;           /* master, but `farewell` is to follow as soon as the units are down */
+        bool units_down;        /* leaving: ours are; those of others in the group may not be */
         ElectionEvent farewell;
         GPtrArray *unit_failures; /* InstanceUnitFailure */
         GPtrArray *checks;        /* InstanceCheck */
         unsigned n_sends;         /* in a row that contradict send_demoted */
         bool send_demoted;
+
+        const InstanceGroup *group; /* NULL: of none */
+        void *group_userdata;
+        bool group_waits;
+        bool prepared; /* backup, but the addresses are held for the takeover that is under way */
+        uint32_t own_demotion, group_demotion;
+        char sync_cause[CONFIG_NAME_BYTES_MAX + 1];
+        ElectionReason sync_cause_reason;
 
         uint64_t renew_usec; /* master: the lease; UINT64_MAX: none */
         uint32_t n_announce; /* rounds left in this burst */
@@ -246,6 +255,23 @@ static const CheckConfig *find_check_config(const Instance *i, const char *name)
         return NULL;
 }
 
+static void apply_demotion(Instance *i, uint64_t now_usec) {
+        uint32_t demotion = MAX(i->own_demotion, i->group_demotion);
+
+        if (demotion == i->election.demotion)
+                return;
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, NULL, now_usec);
+        notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
+}
+
+static void set_own_demotion(Instance *i, uint32_t demotion, uint64_t now_usec) {
+        i->own_demotion = demotion;
+        /* a group that is as demoted as we were may not be any more */
+        if (i->group)
+                i->group->stepped(i->group_userdata, i, now_usec);
+        apply_demotion(i, now_usec);
+}
+
 static void update_health(Instance *i, uint64_t now_usec);
 
 /* What failing checks and failing adverts add up to. */
@@ -259,10 +285,8 @@ static void update_demotion(Instance *i, uint64_t now_usec) {
                 if (c && check->failed && !c->release)
                         demotion += c->weight;
         }
-        if (demotion == i->election.demotion)
-                return;
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = demotion }, NULL, now_usec);
-        notify(i, INSTANCE_CHANGE_DEMOTION, NULL);
+        if (demotion != i->own_demotion)
+                set_own_demotion(i, demotion, now_usec);
 }
 
 /* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
@@ -281,7 +305,8 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
         }
         if (u->changed && u->to == ELECTION_STATE_MASTER) {
                 i->units_pending = i->config->takeover.units_before_address;
-                lost = !i->units_pending && hold(i, now_usec) < 0;
+                lost = !i->units_pending && !i->prepared && hold(i, now_usec) < 0;
+                i->prepared = false;
         }
         if (u->send != ELECTION_SEND_NONE && !lost)
                 send_advert(i, u, now_usec);
@@ -345,6 +370,8 @@ static void step(Instance *i, const ElectionEvent *event, const IpAddress *maste
         election_step(&i->election, event, now_usec, &update);
         carry_out(i, &update, master, now_usec);
         arm(i);
+        if (i->group)
+                i->group->stepped(i->group_userdata, i, now_usec);
 }
 
 static void unit_failure_free(void *data) {
@@ -413,7 +440,8 @@ Instance *instance_free(Instance *i) {
 
 void instance_prepare_handover(Instance *i, uint64_t now_usec) {
         /* the next process would wait for units that this one has been told to stop */
-        instance_on_units_settled(i, false, now_usec);
+        if (i->leaving)
+                instance_depart(i, now_usec);
         /* a restart takes longer than such peers wait: they would take over while we still hold */
         if (i->config->carp.advbase == 0) {
                 instance_stop(i, ELECTION_REASON_SHUTDOWN, false, now_usec);
@@ -541,6 +569,8 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
         else if (source->family == AF_INET || !hears_master_by_ipv4(i, now_usec))
                 master = source;
         step(i, &event, master, now_usec);
+        if (leaving && i->group)
+                i->group->bow_out_heard(i->group_userdata, i, now_usec);
         reigns = !leaving && i->election.state != ELECTION_STATE_MASTER;
         if (peers_note(&i->peers, source, advert->advbase, advert->advskew, reigns, now_usec))
                 notify(i, INSTANCE_CHANGE_PEERS, NULL);
@@ -618,18 +648,24 @@ void instance_on_carrier_back(Instance *i, uint64_t now_usec) {
         arm(i);
 }
 
-/* A planned end of mastership: at once, or as soon as the units that need the addresses are down. */
+/* A planned end of mastership: at once, or as soon as the units that need the addresses are down; in a group, those of every member. */
 static void leave(Instance *i, const ElectionEvent *farewell, bool wait_for_units, uint64_t now_usec) {
-        if (!holds(i) || !wait_for_units || !i->config->takeover.units_before_address) {
+        bool own_units = holds(i) && i->config->takeover.units_before_address;
+        bool others = i->election.state == ELECTION_STATE_MASTER && i->group_waits;
+
+        if (!wait_for_units || (!own_units && !others)) {
                 i->leaving = false;
                 step(i, farewell, NULL, now_usec);
                 return;
         }
         if (i->leaving && i->farewell.type == ELECTION_EVENT_SHUTDOWN)
                 return;
+        i->units_down = i->leaving ? i->units_down : !own_units;
         i->leaving = true;
         i->farewell = *farewell;
         notify(i, INSTANCE_CHANGE_UNITS, NULL);
+        if (i->group)
+                i->group->stepped(i->group_userdata, i, now_usec);
 }
 
 InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now_usec) {
@@ -643,13 +679,20 @@ InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now
         return INSTANCE_VERB_OK;
 }
 
-InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec) {
+InstanceVerbResult instance_may_promote(const Instance *i) {
         if (!instance_enabled(i))
                 return INSTANCE_VERB_NOT_ENABLED;
         if (i->election.state == ELECTION_STATE_INIT || i->election.barred != 0 || i->leaving)
                 return INSTANCE_VERB_BUSY;
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, NULL, now_usec);
         return INSTANCE_VERB_OK;
+}
+
+InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec) {
+        InstanceVerbResult r = instance_may_promote(i);
+
+        if (r == INSTANCE_VERB_OK)
+                step(i, &(ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, NULL, now_usec);
+        return r;
 }
 
 void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
@@ -663,8 +706,9 @@ void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
                       true,
                       now_usec);
         else if (i->leaving) {
-                i->leaving = false;
-                notify(i, INSTANCE_CHANGE_UNITS, NULL);
+                instance_stay_with(i);
+                if (i->group)
+                        i->group->stepped(i->group_userdata, i, now_usec);
                 update_health(i, now_usec);
         } else
                 step(i,
@@ -684,8 +728,9 @@ static void set_health(Instance *i, bool healthy, uint64_t now_usec) {
         const ElectionEvent bar = { .type = healthy ? ELECTION_EVENT_UNBAR : ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_HEALTH };
 
         if (healthy && will_be_barred) {
-                i->leaving = false;
-                notify(i, INSTANCE_CHANGE_UNITS, NULL);
+                instance_stay_with(i);
+                if (i->group)
+                        i->group->stepped(i->group_userdata, i, now_usec);
         } else if (healthy && election_is_barred(&i->election, ELECTION_REASON_HEALTH))
                 step(i, &bar, NULL, now_usec);
         else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) &&
@@ -753,6 +798,87 @@ static void drop_checks(Instance *i, uint64_t now_usec) {
         update_health(i, now_usec);
 }
 
+void instance_set_group_demotion(Instance *i, uint32_t demotion, uint64_t now_usec) {
+        i->group_demotion = demotion;
+        apply_demotion(i, now_usec);
+}
+
+void instance_set_group(Instance *i, const InstanceGroup *group, void *userdata, bool waits, uint64_t now_usec) {
+        i->group = NULL;
+        if (i->election.grouped != (group != NULL))
+                step(i, &(ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = group != NULL }, NULL, now_usec);
+        i->group = group;
+        i->group_userdata = userdata;
+        i->group_waits = waits;
+        if (!group)
+                instance_set_group_demotion(i, 0, now_usec);
+}
+
+bool instance_prepare_takeover(Instance *i, uint64_t now_usec) {
+        if (i->config->takeover.units_before_address || i->election.state == ELECTION_STATE_MASTER)
+                return true;
+        i->prepared = true;
+        if (hold(i, now_usec) >= 0)
+                return true;
+        instance_cancel_takeover(i);
+        give_up_address(i, now_usec);
+        return false;
+}
+
+void instance_cancel_takeover(Instance *i) {
+        if (!i->prepared)
+                return;
+        i->prepared = false;
+        i->ops->release(i->ops_userdata);
+        i->renew_usec = UINT64_MAX;
+}
+
+static void note_cause(Instance *i, const Instance *cause) {
+        g_strlcpy(i->sync_cause, cause->config->name, sizeof(i->sync_cause));
+        i->sync_cause_reason = cause->election.reason;
+}
+
+void instance_sync(Instance *i, ElectionSync sync, const Instance *cause, uint64_t now_usec) {
+        if (cause)
+                note_cause(i, cause);
+        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_SYNC, .u.sync = sync }, NULL, now_usec);
+}
+
+void instance_leave_with(Instance *i, const Instance *cause, uint64_t now_usec) {
+        note_cause(i, cause);
+        /* why it leaves is its reason only once it has left */
+        switch (cause->farewell.type) {
+        case ELECTION_EVENT_BAR:
+                i->sync_cause_reason = cause->farewell.u.bar.reason;
+                break;
+        case ELECTION_EVENT_SHUTDOWN:
+                i->sync_cause_reason = cause->farewell.u.stop_reason;
+                break;
+        default:
+                i->sync_cause_reason = ELECTION_REASON_DEMOTED;
+        }
+        leave(i, &(ElectionEvent) { .type = ELECTION_EVENT_SYNC, .u.sync = ELECTION_SYNC_LEAVE }, true, now_usec);
+}
+
+bool instance_leaves_with(const Instance *i) {
+        return i->leaving && i->farewell.type == ELECTION_EVENT_SYNC;
+}
+
+void instance_stay_with(Instance *i) {
+        i->leaving = false;
+        notify(i, INSTANCE_CHANGE_UNITS, NULL);
+}
+
+bool instance_may_depart(const Instance *i) {
+        return i->leaving && i->units_down;
+}
+
+void instance_depart(Instance *i, uint64_t now_usec) {
+        i->leaving = false;
+        step(i, &i->farewell, NULL, now_usec);
+        update_health(i, now_usec);
+}
+
 void instance_stop(Instance *i, ElectionReason reason, bool wait_for_units, uint64_t now_usec) {
         leave(i,
               &(ElectionEvent) { .type = ELECTION_EVENT_SHUTDOWN, .u.stop_reason = reason },
@@ -781,9 +907,11 @@ void instance_on_units_settled(Instance *i, bool up, uint64_t now_usec) {
                 announce_burst(i, now_usec);
                 arm(i);
         } else if (!up && i->leaving) {
-                i->leaving = false;
-                step(i, &i->farewell, NULL, now_usec);
-                update_health(i, now_usec);
+                i->units_down = true;
+                if (i->group_waits)
+                        i->group->stepped(i->group_userdata, i, now_usec);
+                else
+                        instance_depart(i, now_usec);
         }
 }
 
@@ -895,6 +1023,19 @@ bool instance_enabled(const Instance *i) {
 
 uint32_t instance_demotion(const Instance *i) {
         return i->election.demotion;
+}
+
+uint32_t instance_own_demotion(const Instance *i) {
+        return i->own_demotion;
+}
+
+const Election *instance_election(const Instance *i) {
+        return &i->election;
+}
+
+const char *instance_sync_cause(const Instance *i, ElectionReason *ret_reason) {
+        *ret_reason = i->sync_cause_reason;
+        return i->sync_cause;
 }
 
 const char *instance_problem(const Instance *i) {

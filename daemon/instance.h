@@ -64,6 +64,12 @@ typedef struct InstanceObserver {
         void *userdata;
 } InstanceObserver;
 
+/* The group that an instance is one of (sync-group.c): it is asked after every step, and may call into this and the other instances. */
+typedef struct InstanceGroup {
+        void (*stepped)(void *userdata, Instance *i, uint64_t now_usec);
+        void (*bow_out_heard)(void *userdata, Instance *i, uint64_t now_usec);
+} InstanceGroup;
+
 /* A unit that hangs on the instance's role and did not do its job. */
 typedef struct InstanceUnitFailure {
         char *unit;
@@ -127,7 +133,8 @@ typedef enum InstanceVerbResult {
         INSTANCE_VERB_BUSY, /* cannot now: no usable link */
 } InstanceVerbResult;
 InstanceVerbResult instance_demote(Instance *i, uint64_t hold_usec, uint64_t now_usec); /* CONFIG_USEC_UNSET: DemoteHold= */
-InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec);
+InstanceVerbResult instance_may_promote(const Instance *i);
+InstanceVerbResult instance_promote(Instance *i, uint64_t now_usec); /* alone; see sync_groups_promote() */
 void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec);
 /* Of a check in the configuration: failed ones demote us, or keep us from being master. */
 void instance_set_check(Instance *i, const char *name, CheckState state, bool failed, const char *output, uint64_t now_usec);
@@ -139,6 +146,22 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
 void instance_set_problem(Instance *i, const char *problem); /* why a newer configuration is not in force; NULL: none */
 /* Who else claims addresses of ours, in words, and the first one's MAC; "": nobody. Not from within an op. */
 void instance_set_conflict(Instance *i, const char *conflict, const char *mac);
+
+/* One of a group, which keeps its members together; NULL: of none. waits: some member has UnitsBeforeAddress=, so that a planned end of mastership
+ * is the group's to carry out, see instance_may_depart(). */
+void instance_set_group(Instance *i, const InstanceGroup *group, void *userdata, bool waits, uint64_t now_usec);
+/* The addresses before a takeover of the group, so that none advertises what another cannot hold. False: they cannot be held, and we stay out for
+ * DemoteHold=. */
+bool instance_prepare_takeover(Instance *i, uint64_t now_usec);
+void instance_cancel_takeover(Instance *i); /* if it did not become master */
+/* What the group's other members have for this one. cause: which of them, for ELECTION_SYNC_LEAVE and _YIELD; else NULL. */
+void instance_sync(Instance *i, ElectionSync sync, const Instance *cause, uint64_t now_usec);
+void instance_leave_with(Instance *i, const Instance *cause, uint64_t now_usec); /* another begins a planned end of mastership */
+void instance_stay_with(Instance *i);                                            /* and thinks better of it */
+bool instance_leaves_with(const Instance *i); /* it is leaving for no reason but that */
+bool instance_may_depart(const Instance *i);  /* leaving, and its own units are down */
+void instance_depart(Instance *i, uint64_t now_usec);
+void instance_set_group_demotion(Instance *i, uint32_t demotion, uint64_t now_usec); /* of the most demoted member */
 
 /* The units that hang on the role (targets.c). Which are wanted: those of the state; none while leaving. */
 bool instance_is_leaving(const Instance *i); /* still master, until its units are down */
@@ -152,7 +175,11 @@ const InstanceConfig *instance_config(const Instance *i);
 ElectionState instance_state(const Instance *i);
 ElectionReason instance_reason(const Instance *i);
 bool instance_enabled(const Instance *i);
-uint32_t instance_demotion(const Instance *i);
+uint32_t instance_demotion(const Instance *i);     /* as it counts, with that of its group */
+uint32_t instance_own_demotion(const Instance *i); /* without */
+const Election *instance_election(const Instance *i);
+/* ELECTION_REASON_SYNC: the name of the member that caused it, and why it did; "" if unknown. */
+const char *instance_sync_cause(const Instance *i, ElectionReason *ret_reason);
 const char *instance_problem(const Instance *i); /* "" if none */
 const char *instance_conflict(const Instance *i); /* "" if nobody, and while we are not master */
 const char *instance_conflict_mac(const Instance *i);

@@ -17,6 +17,8 @@ ELECTION = 'daemon/core/election.c'
 INSTANCE = 'daemon/instance.c'
 SKEW = 'daemon/core/skew.c'
 REPLAY = 'daemon/core/replay.c'
+SYNC = 'daemon/core/sync.c'
+GROUP = 'daemon/sync-group.c'
 
 BREAKS = [
     (ELECTION, 'if (heard < own) {', 'if (false) {', 'a master does not yield to a better one'),
@@ -64,7 +66,7 @@ BREAKS = [
      '                if (u->send != ELECTION_SEND_NONE)\n                        send_advert(i, u, now_usec);\n'
      '                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;',
      'the bow-out leaves before the address does'),
-    (INSTANCE, 'lost = !i->units_pending && hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
+    (INSTANCE, 'lost = !i->units_pending && !i->prepared && hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
     (INSTANCE, 'i->statistics.lease_renewals++;\n                if (hold(i, now_usec) < 0) {', 'if (false) {', 'the lease is not renewed'),
     (INSTANCE, '        if (u->contested)\n                announce_again(i, now_usec);\n', '', 'who yields has announced last'),
     (INSTANCE, 'now_usec + lease_usec - RENEW_MARGIN_USEC', 'now_usec + lease_usec / 2',
@@ -76,12 +78,44 @@ BREAKS = [
      'a master restarts though its peers wait less than that'),
 ]
 
-SOURCES = [
-    'daemon/core/election.c', 'daemon/core/replay.c', 'daemon/core/skew.c', 'daemon/instance.c', 'daemon/peers.c', 'daemon/config.c',
-    'daemon/proto/carp.c', 'daemon/proto/carp-hmac.c', 'daemon/proto/ip-address.c',
-    'tests/sim/check.c', 'tests/sim/host.c', 'tests/sim/main.c', 'tests/sim/network.c', 'tests/sim/peers.c',
-    'tests/sim/schedule.c', 'tests/sim/sim.c',
+# The same for what keeps sync groups together.
+GROUP_BREAKS = [
+    (SYNC, 'return n_willing == n ?', 'return n_willing > 0 ?', 'a group takes over when one of it wants to'),
+    (SYNC, 'return SYNC_VERDICT_LEAVE;', 'return SYNC_VERDICT_NONE;', 'the others stay master when one of the group is not'),
+    (ELECTION, '        if (e->now_usec >= e->master_down_usec && !e->grouped)\n', '        if (e->now_usec >= e->master_down_usec)\n',
+     'one of a group preempts alone'),
+    (ELECTION, 'if (e->now_usec < due_usec || e->grouped)', 'if (e->now_usec < due_usec)', 'one of a group takes over alone after the silence'),
+    (ELECTION, '                if (e->grouped)\n                        spread(e);\n', '',
+     'hosts that yielded to each other come back in step'),
+    (ELECTION, '                bow_out(u);\n                become_backup(e, ELECTION_REASON_SYNC, u);',
+     '                become_backup(e, ELECTION_REASON_SYNC, u);', 'who leaves with its group does not bow out'),
+    (ELECTION, '                        hear_of_bow_out(e);\n', '                        (void) hear_of_bow_out;\n',
+     'a lost link costs a dead interval on its own segment'),
+    (ELECTION, 'max(e->now_usec, add(e->heard_usec, e->heard_interval_usec + margin_usec));', 'e->now_usec + 0 * margin_usec;', 'a bow-out on one segment counts on the others at once'),
+    (ELECTION, '        if (e->grouped && e->state == ELECTION_STATE_BACKUP && overslept(e, deadline_usec, e->now_usec))\n', '        if (false)\n',
+     'one of a group that slept takes what it did not hear for silence'),
+    (ELECTION, ' && !overslept(e, election_deadline_usec(e), now_usec);', ';', 'one of a group that slept is counted before it is asked'),
+    (ELECTION, '                e->heard_interval_usec = skew_interval_usec(e->config.advbase, 254);\n',
+     '                e->heard_usec = 0;\n', 'a restart forgets that a master was heard'),
+    (ELECTION, 'e->down_reason == ELECTION_REASON_PREEMPTING)\n                listen', 'false)\n                listen', 'who is not better any more preempts all the same'),
+    (ELECTION, '                return e->grouped && election_due_usec(e) <= e->now_usec ? add(e->now_usec, interval_usec(e)) : election_due_usec(e);',
+     '                return election_due_usec(e);', 'who waits for its group is woken for ever'),
+    (GROUP, '                share_demotion(g, now_usec);\n', '                (void) share_demotion;\n', 'each member is demoted on its own'),
+    (GROUP, '        if (!prepare(g, now_usec))\n                return;\n', '', 'a host takes over before it knows that it can hold every address'),
+    (GROUP, '        if (prepare(g, now_usec))\n', '', 'a promoted host takes over before it knows that it can hold every address'),
+    (GROUP, 'if (instance_may_promote(member(g, k)->instance) != INSTANCE_VERB_OK)', 'if (false)', 'one is promoted though its group cannot be'),
+    (GROUP, '                if (mastered)\n                        follow(g, now_usec);\n', '                (void) follow;\n',
+     'who is new in a group does not follow its masters'),
+    (INSTANCE, '        if (leaving && i->group)\n', '        if (false)\n', 'a bow-out is heard on its own segment only'),
 ]
+
+COMMON = [
+    'daemon/core/election.c', 'daemon/core/replay.c', 'daemon/core/skew.c', 'daemon/core/sync.c', 'daemon/instance.c', 'daemon/sync-group.c',
+    'daemon/peers.c', 'daemon/config.c', 'daemon/proto/carp.c', 'daemon/proto/carp-hmac.c', 'daemon/proto/ip-address.c',
+]
+SIM = ['tests/sim/check.c', 'tests/sim/host.c', 'tests/sim/main.c', 'tests/sim/network.c', 'tests/sim/peers.c', 'tests/sim/schedule.c',
+       'tests/sim/sim.c']
+SIM_GROUPS = ['tests/sim/groups.c', 'tests/sim/groups-check.c', 'tests/sim/groups-host.c']
 # enough for the rarest of them, several times over
 SCHEDULES = 20000
 
@@ -144,25 +178,28 @@ def main():
     bad = 0
     with tempfile.TemporaryDirectory(prefix='vipd-breaks-') as directory, ThreadPoolExecutor(os.cpu_count()) as pool:
         builder = Builder(root, directory)
-        names = list(SOURCES)
+        names = COMMON + SIM + SIM_GROUPS
         objects = dict(zip(names, pool.map(lambda n: builder.compile(os.path.join(root, n), n), names)))
 
         def attempt(number):
-            file, text, replacement, sentence = BREAKS[number]
+            file, text, replacement, sentence = (BREAKS + GROUP_BREAKS)[number]
             changed = builder.compile(broken_source(builder, number, file, text, replacement), f'break-{number}')
-            program = builder.link([changed if n == file else objects[n] for n in names], f'sim-{number}')
+            sources = COMMON + (SIM if number < len(BREAKS) else SIM_GROUPS)
+            program = builder.link([changed if n == file else objects[n] for n in sources], f'sim-{number}')
             return sentence, simulate(program)
 
-        whole = pool.submit(simulate, builder.link(list(objects.values()), 'sim'))
-        for sentence, result in pool.map(attempt, range(len(BREAKS))):
+        wholes = [pool.submit(simulate, builder.link([objects[n] for n in COMMON + sources], name))
+                  for name, sources in (('sim', SIM), ('sim-groups', SIM_GROUPS))]
+        for sentence, result in pool.map(attempt, range(len(BREAKS + GROUP_BREAKS))):
             noticed = result.returncode != 0
             bad += not noticed
             print(f'{"noticed" if noticed else "MISSED "}  {sentence}')
             print(f'         {verdict(result.stdout)}', flush=True)
-        if whole.result().returncode != 0:
-            bad += 1
-            print(f'FAILED unbroken: {verdict(whole.result().stdout)}')
-    print(f'{len(BREAKS)} breaks, {bad} not as expected')
+        for whole in wholes:
+            if whole.result().returncode != 0:
+                bad += 1
+                print(f'FAILED unbroken: {verdict(whole.result().stdout)}')
+    print(f'{len(BREAKS + GROUP_BREAKS)} breaks, {bad} not as expected')
     return 1 if bad else 0
 
 
