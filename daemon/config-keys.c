@@ -214,7 +214,11 @@ static void unsupported(ConfigReader *r, const char *value, const char *harmless
 }
 
 static void read_sync_group(ConfigReader *r, const char *value, void *field) {
-        unsupported(r, value, "");
+        r->sync_group_at = r->at;
+        if (*value != '\0' && !config_valid_name(value))
+                config_refuse(r, "a name of 1 to 64 letters, digits and _ . : -, not - first");
+        else
+                config_read_text(r, value, field);
 }
 
 static void read_mac_address(ConfigReader *r, const char *value, void *field) {
@@ -227,7 +231,7 @@ static const ConfigKey keys[] = {
         { "VIP", "Address", read_addresses, 0 },
         { "VIP", "Interface", config_read_interface, FIELD(interface) },
         { "VIP", "Enabled", config_read_bool, FIELD(enabled) },
-        { "VIP", "SyncGroup", read_sync_group, 0 },
+        { "VIP", "SyncGroup", read_sync_group, FIELD(sync_group) },
         { "VIP", "MACAddress", read_mac_address, 0 },
         { "VIP", "Lease", read_lease, 0 },
         { "VIP", "StartDelay", read_optional_usec, FIELD(start_delay_usec) },
@@ -516,6 +520,7 @@ void config_entry_free(void *entry) {
 
         g_free(e->name);
         place_clear(&e->vhid);
+        place_clear(&e->sync_group);
         g_array_unref(e->addresses);
         instance_config_free(e->config);
         g_free(e);
@@ -551,6 +556,8 @@ void config_keys_apply(ConfigSet *set, ConfigEntry *entry, const char *path, con
         if (r.failed || config_set_n_errors(set) > n_errors)
                 return;
         set_place(&entry->vhid, r.vhid_at);
+        if (r.sync_group_at)
+                set_place(&entry->sync_group, r.sync_group_at);
         for (guint k = 0; k < addresses_at->len; k++) {
                 ConfigPlace place;
 

@@ -10,6 +10,7 @@
 
 #include "config-file.h"
 #include "config-keys.h"
+#include "config-parse.h"
 
 /* Directories to a set of instances: which files count (systemd's precedence, drop-ins, masks), what each says (config-keys.c), and what they
  * may not say together. A broken file breaks its own instance alone. */
@@ -83,13 +84,6 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
         return 0;
 }
 
-static bool valid_name(const char *name) {
-        size_t n = strlen(name);
-
-        return n > 0 && n <= CONFIG_NAME_BYTES_MAX && name[0] != '-' &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-") == n;
-}
-
 static void load_entry(ConfigSet *set, const char *const *directories, const char *path, const char *credentials) {
         g_autoptr(GPtrArray) assignments = g_ptr_array_new_with_free_func(config_assignment_free);
         g_autoptr(GPtrArray) drop_ins = NULL;
@@ -99,7 +93,7 @@ static void load_entry(ConfigSet *set, const char *const *directories, const cha
         unsigned n_errors = config_set_n_errors(set);
 
         g_ptr_array_add(set->entries, e);
-        if (!valid_name(name)) {
+        if (!config_valid_name(name)) {
                 config_diagnose(set, true, name, path, 0,
                                 "\"%s\" cannot name an instance; allowed are 1 to 64 letters, digits and _ . : -, not - first", name);
                 return;
@@ -191,6 +185,40 @@ static void find_conflicts(ConfigSet *set) {
         }
 }
 
+/* Allowed, but the hosts may then never agree on who is better: one is on one segment, another on the other. Told where the later one joins. */
+static void compare_group_members(ConfigSet *set, const ConfigEntry *later, const ConfigEntry *earlier) {
+        const CarpConfig *l = &later->config->carp, *e = &earlier->config->carp;
+        const struct {
+                const char *key;
+                bool differs;
+        } keys[] = {
+                { "AdvBase", l->advbase != e->advbase },
+                { "AdvSkew", l->advskew != e->advskew },
+                { "Preempt", l->preempt != e->preempt },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(keys); k++)
+                if (keys[k].differs)
+                        config_diagnose(set, false, later->name, later->sync_group.file, later->sync_group.line,
+                                        "%s= differs from that of %s, which is in the same sync group", keys[k].key, earlier->name);
+}
+
+/* Each with the first of its group. */
+static void compare_groups(ConfigSet *set) {
+        for (guint k = 1; k < set->entries->len; k++) {
+                const ConfigEntry *later = g_ptr_array_index(set->entries, k);
+
+                for (guint o = 0; o < k && later->config && *later->config->sync_group != '\0'; o++) {
+                        const ConfigEntry *earlier = g_ptr_array_index(set->entries, o);
+
+                        if (!earlier->config || !g_str_equal(earlier->config->sync_group, later->config->sync_group))
+                                continue;
+                        compare_group_members(set, later, earlier);
+                        break;
+                }
+        }
+}
+
 ConfigSet *config_load(const char *const *directories, const char *credentials) {
         ConfigSet *set = g_new0(ConfigSet, 1);
         g_autoptr(GPtrArray) files = NULL;
@@ -205,6 +233,7 @@ ConfigSet *config_load(const char *const *directories, const char *credentials) 
         for (guint k = 0; k < files->len; k++)
                 load_entry(set, directories, g_ptr_array_index(files, k), credentials);
         find_conflicts(set);
+        compare_groups(set);
         return set;
 }
 

@@ -30,6 +30,7 @@ typedef struct ConfigEntry {
         char *name;
         InstanceConfig *config; /* NULL: broken, see the diagnostics with this instance name */
         ConfigPlace vhid;       /* where it was set, for conflicts with others */
+        ConfigPlace sync_group; /* the same; no file if it was not */
         GArray *addresses;      /* ConfigPlace, one per address of config */
 } ConfigEntry;
 

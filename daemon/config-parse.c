@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <string.h>
 
+#include "config.h"
+
 /* The words and numbers of configuration values, independent of which key they stand behind. Locale plays no part. */
 
 int config_parse_bool(const char *text, bool *ret) {
@@ -136,6 +138,13 @@ int config_parse_usec(const char *text, uint64_t *ret) {
         }
         *ret = total;
         return 0;
+}
+
+bool config_valid_name(const char *name) {
+        size_t n = strlen(name);
+
+        return n > 0 && n <= CONFIG_NAME_BYTES_MAX && name[0] != '-' &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-") == n;
 }
 
 unsigned config_word_distance(const char *a, const char *b) {

@@ -24,6 +24,7 @@
 #define CHECKS_USEC (60 * USEC_PER_SEC)
 
 #define N_FIELDS 10
+#define EXPLANATION_BYTES 160
 
 typedef struct Facts {
         char vhid[4], master[IP_ADDRESS_TEXT_BYTES];
@@ -60,12 +61,24 @@ void instance_log_init(InstanceLog *l) {
                 l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
 }
 
+/* Of a role that was lost for another of the group: which one, and why. */
+static const char *explain(const Instance *i, ElectionReason reason, char text[EXPLANATION_BYTES]) {
+        ElectionReason cause;
+        const char *name = instance_sync_cause(i, &cause);
+
+        *text = '\0';
+        if (reason == ELECTION_REASON_SYNC)
+                (void) g_snprintf(text, EXPLANATION_BYTES, ", as %s of its group is not master any more (%s)", name,
+                                  election_reason_to_string(cause));
+        return text;
+}
+
 /**
  * instance_log_transition() - one line per role change; a second one if the reason needs an explanation
  */
 void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTransition *t, uint64_t now_usec) {
         const char *name = instance_config(i)->name, *from = election_state_to_string(t->from);
-        char more[RATELIMIT_TEXT_BYTES];
+        char more[RATELIMIT_TEXT_BYTES], why[EXPLANATION_BYTES];
         const LogField *fields;
         uint64_t n_suppressed;
         Facts f;
@@ -73,8 +86,8 @@ void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTr
         if (!ratelimit_pass(&l->transitions, now_usec, &n_suppressed))
                 return;
         fields = facts(&f, i, t->to, from, t->reason);
-        log_write(LOG_NOTICE, MESSAGE_ID_STATE_CHANGE_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s -> %s (%s)%s",
-                  name, from, election_state_to_string(t->to), election_reason_to_string(t->reason),
+        log_write(LOG_NOTICE, MESSAGE_ID_STATE_CHANGE_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s -> %s (%s)%s%s",
+                  name, from, election_state_to_string(t->to), election_reason_to_string(t->reason), explain(i, t->reason, why),
                   ratelimit_format(n_suppressed, more));
         if (t->reason == ELECTION_REASON_STALLED)
                 log_write(LOG_WARNING, MESSAGE_ID_STALLED_STR, fields, 0, __FILE__, __LINE__, __func__,

@@ -11,6 +11,7 @@
 #include "instance-ops.h"
 #include "persist.h"
 #include "record.h"
+#include "sync-group.h"
 #include "util/cleanup.h"
 #include "util/event-priority.h"
 #include "util/log.h"
@@ -47,6 +48,7 @@ struct Manager {
         void *watch_units_userdata;
         Neighbours *neighbours;
         GPtrArray *slots; /* Slot *, sorted by name */
+        SyncGroups *groups;
         GPtrArray *handover; /* borrowed; NULL but at the start */
         AutoFd lock; /* the records in runtime_dir are ours */
         bool stopping;
@@ -100,6 +102,7 @@ int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const c
         m->observers = g_array_new(false, false, sizeof(ManagerObserver));
         m->slots = g_ptr_array_new_with_free_func(slot_destroy);
         m->units = g_ptr_array_new_with_free_func(g_free);
+        m->groups = sync_groups_new();
         *ret = g_steal_pointer(&m);
         return 0;
 }
@@ -109,6 +112,7 @@ Manager *manager_free(Manager *m) {
                 return NULL;
         checks_free(m->checks);
         g_ptr_array_unref(m->units);
+        sync_groups_free(m->groups);
         g_ptr_array_unref(m->slots);
         neighbours_free(m->neighbours);
         link_table_free(m->links);
@@ -368,6 +372,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
 
 static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
         checks_set(m->checks, instance_config(s->instance)->name, NULL, false, NULL);
+        sync_groups_forget(m->groups, s->instance, now(m));
         instance_stop(s->instance, reason, false, now(m));
         save_replay(m, s->instance, true);
         if (m->runtime_dir)
@@ -475,6 +480,12 @@ static int apply_entry(Manager *m, ConfigEntry *entry) {
         return r;
 }
 
+static void update_groups(Manager *m) {
+        g_autoptr(GPtrArray) instances = manager_list(m);
+
+        sync_groups_update(m->groups, (Instance **) instances->pdata, instances->len, now(m));
+}
+
 static int apply(Manager *m, ConfigSet *set) {
         int result = config_set_n_errors(set) > 0 ? -EINVAL : 0;
 
@@ -501,6 +512,7 @@ static int apply(Manager *m, ConfigSet *set) {
                         result = r;
         }
         commit_checks(m);
+        update_groups(m);
         return result;
 }
 
@@ -595,12 +607,14 @@ static char **failing_checks(const Instance *i) {
 GPtrArray *manager_hand_over(Manager *m) {
         GPtrArray *entries = g_ptr_array_new_with_free_func(handover_entry_free);
 
+        /* all first: what one does then may end the mastership of its group */
+        for (guint k = 0; k < m->slots->len; k++)
+                instance_prepare_handover(((Slot *) g_ptr_array_index(m->slots, k))->instance, now(m));
         for (guint k = 0; k < m->slots->len; k++) {
-                Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
+                const Instance *i = ((Slot *) g_ptr_array_index(m->slots, k))->instance;
                 const InstanceConfig *c = instance_config(i);
                 HandoverEntry *e = g_new0(HandoverEntry, 1);
 
-                instance_prepare_handover(i, now(m));
                 e->name = g_strdup(c->name);
                 g_strlcpy(e->interface, c->interface, sizeof(e->interface));
                 e->vhid = c->carp.vhid;
@@ -680,7 +694,7 @@ InstanceVerbResult manager_demote(Manager *m, Instance *i, uint64_t hold_usec) {
 }
 
 InstanceVerbResult manager_promote(Manager *m, Instance *i) {
-        return instance_promote(i, now(m));
+        return sync_groups_promote(m->groups, i, now(m));
 }
 
 void manager_set_enabled(Manager *m, Instance *i, bool enabled, void (*done)(void *userdata, int error), void *userdata) {

@@ -107,9 +107,8 @@ static int append_peers(const Instance *i, sd_bus_message *m) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Sync groups are promised by the interface; nothing makes them yet. */
 static int append_sync_group(const Instance *i, sd_bus_message *m) {
-        return append_text(m, "");
+        return append_text(m, instance_config(i)->sync_group);
 }
 
 static int append_checks(const Instance *i, sd_bus_message *m) {

@@ -210,7 +210,7 @@ def vip_file(name, vhid, address, more=""):
 
 def default_files():
     vip_file("web", 1, "192.0.2.10")
-    vip_file("web2", 2, "192.0.2.11")
+    vip_file("web2", 2, "192.0.2.11", "SyncGroup=alone\n")
 
 
 def overlay(path, name):
@@ -392,6 +392,7 @@ def test_properties_have_their_types_and_values():
     equal(p, {"Name": "web", "Description": "", "State": "master", "VIP": ["192.0.2.10/32"], "Interface": "eth0", "Protocol": "carp",
               "VHID": 1, "AdvBase": 1, "AdvSkew": 100, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",
               "Peers": [], "SyncGroup": "", "Checks": [], "Problem": "", "Conflict": "", "FailedUnits": []}, "web")
+    equal(value(WEB2, "SyncGroup"), "alone", "SyncGroup of web2")
     equal(properties(ROOT, MANAGER)["Instances"][1], [WEB, WEB2], "Instances")
     equal(ask(ROOT, MANAGER, "ListInstances"), [[["web", WEB, "master"], ["web2", WEB2, "master"]]], "ListInstances")
     equal(ask(ROOT, MANAGER, "GetInstance", "s", "web2"), [WEB2], "GetInstance")

@@ -125,7 +125,7 @@ static void test_defaults_are_the_designs(Fixture *f, gconstpointer data) {
 
 static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f,
-                                    "Description=a # b\nEnabled=no\nLease=5s\nStartDelay=250ms # a comment\n",
+                                    "Description=a # b\nEnabled=no\nSyncGroup=router\nLease=5s\nStartDelay=250ms # a comment\n",
                                     "AdvBase=2\nAdvSkew=100\nDeadRatio=4\nPreempt=true\nPreemptDelay=1min 30s\nSourceAddress=192.0.2.1\n"
                                     "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\nDemotionByte=yes\n[Announce]\nCount=3\n"
                                     "Interval=0.5s\nRefresh=30\n[Takeover]\nUpScript=/bin/up\nDownScript=/bin/down\nScriptParameter=x y\n"
@@ -139,6 +139,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(set->diagnostics->len, ==, 0);
         g_assert_cmpstr(c->description, ==, "a # b");
         g_assert_false(c->enabled);
+        g_assert_cmpstr(c->sync_group, ==, "router");
         g_assert_cmpuint(instance_config_lease_sec(c), ==, 5);
         g_assert_cmpuint(c->start_delay_usec, ==, 250000);
         g_assert_cmpuint(c->carp.dead_ratio, ==, 4);
@@ -227,7 +228,7 @@ static const struct {
         { "Interface=eth0 eth1\n", "", "Interface=eth0 eth1: allowed is*" },
         { "StartDelay=500\302\265\n", "", "StartDelay=500\302\265: allowed is a time*" },
         { "StartDelay=99999999999999999999\n", "", "StartDelay=99999999999999999999: allowed is*" },
-        { "SyncGroup=a\n", "", "SyncGroup=a: not supported by this version" },
+        { "SyncGroup=a b\n", "", "SyncGroup=a b: allowed is a name of 1 to 64 letters*" },
         { "MACAddress=virtual\n", "", "MACAddress=virtual: not supported by this version*" },
         { "this is no key\n", "", "*neither Key=Value*" },
         { "", "VHID=0\n", "VHID=0: allowed is a whole number from 1 to 255" },
@@ -452,6 +453,43 @@ static void test_unknown_words_are_warned_of_with_the_nearest(Fixture *f, gconst
         assert_told(set, false, 4, "unknown key Adress=*did you mean Address= in ?VIP??");
         assert_told(set, false, 8, "unknown section ?Anounce?, ignored with all its keys; did you mean ?Announce??");
         assert_told(set, false, 10, "unknown key Upscript=*UpScript=*");
+}
+
+static void put_member(Fixture *f, const char *name, unsigned vhid, const char *head, const char *carp) {
+        g_autofree char *file = g_strconcat(name, ".vip", NULL);
+        g_autofree char *text = g_strdup_printf("[VIP]\nAddress=192.0.2.%u\nInterface=eth%u\n%s[CARP]\nVHID=%u\nPassphraseFile=%s/key\n%s",
+                                                vhid, vhid % 2, head, vhid, f->root, carp);
+
+        put(f->high, file, text);
+}
+
+static void test_members_of_a_group_that_differ_are_warned_of(Fixture *f, gconstpointer data) {
+        g_autoptr(ConfigSet) set = NULL, alike = NULL;
+
+        put_member(f, "inside", 1, "SyncGroup=router\n", "AdvSkew=0\n");
+        put_member(f, "other", 2, "SyncGroup=another\n", "AdvSkew=7\n");
+        put_member(f, "outside", 3, "SyncGroup=router\n", "AdvBase=2\nAdvSkew=100\nPreempt=yes\nDeadRatio=4\n");
+        put_member(f, "single", 4, "SyncGroup=\n", "AdvSkew=9\n");
+        set = load(f);
+        g_assert_cmpuint(set->diagnostics->len, ==, 3);
+        assert_told(set, false, 4, "AdvBase= differs from that of inside, which is in the same sync group");
+        assert_told(set, false, 4, "AdvSkew= differs from that of inside*");
+        assert_told(set, false, 4, "Preempt= differs from that of inside*");
+        g_assert_cmpuint(config_set_n_errors(set), ==, 0);
+        put_member(f, "outside", 3, "SyncGroup=router\n", "AdvSkew=0\nDeadRatio=4\nPreemptDelay=5s\n");
+        alike = load(f);
+        g_assert_cmpuint(alike->diagnostics->len, ==, 0);
+        g_assert_false(instance_config_equal(good(set, "outside"), good(alike, "outside")));
+}
+
+static void test_a_reload_notices_another_group(Fixture *f, gconstpointer data) {
+        g_autoptr(ConfigSet) before = NULL, after = NULL;
+
+        put_member(f, "inside", 1, "SyncGroup=router\n", "");
+        before = load(f);
+        put_member(f, "inside", 1, "SyncGroup=another\n", "");
+        after = load(f);
+        g_assert_false(instance_config_equal(good(before, "inside"), good(after, "inside")));
 }
 
 static void test_all_that_is_missing_is_told_at_once(Fixture *f, gconstpointer data) {
@@ -892,6 +930,8 @@ int main(int argc, char **argv) {
         ADD(comments_and_a_byte_order_mark_change_nothing);
         ADD(a_repeated_key_counts_once_with_a_warning);
         ADD(the_daemons_own_file);
+        ADD(members_of_a_group_that_differ_are_warned_of);
+        ADD(a_reload_notices_another_group);
         g_test_add_func("/config/times", test_times);
         g_test_add_func("/config/leases", test_leases);
         return g_test_run();
