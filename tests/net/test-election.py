@@ -101,6 +101,25 @@ def test_better_host_waits_without_preempt(lab):
     hold(lambda: a.state() == "master" and b.state() == "backup", "no preemption", SETTLE)
 
 
+def test_better_host_waits_for_its_preempt_delay(lab):
+    """After its start, and after its link was gone: healthy again, it leaves the address where it is for so long."""
+    n1, n2 = lab.nodes(2)
+    a = n1.vipd(advskew=100)
+    a.wait_state("master")
+    b = n2.vipd(CARP_Preempt="yes", CARP_PreemptDelay="6s")
+    for _ in range(2):
+        b.wait_state("backup")
+        back = b.transitions()[-1].t
+        b.wait_state("master", timeout=12)
+        waited = b.transitions()[-1].t - back
+        check(b.reason() == "preempting" and 5_990_000 < waited < 8_500_000, f"{b.reason()} after {waited} us")
+        a.wait_state("backup", timeout=2)
+        n2.carrier(False)
+        b.wait_state("init", timeout=1)
+        a.wait_state("master")
+        n2.carrier(True)
+
+
 def test_best_of_two_backups_follows_bow_out(lab):
     n1, n2, n3 = lab.nodes(3)
     a, b = elect(n1, n2)
