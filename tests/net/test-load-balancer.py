@@ -345,7 +345,8 @@ def test_all_unhealthy_and_demoted_the_better_one_serves_on(lab):
 
 def test_all_unhealthy_and_released_nobody_serves_until_one_is_well(lab):
     release = {"OnFailure": "release"}
-    site = Site(lab, {"Check haproxy": release, "Check metadata": release, "n2": {"CARP": {"AdvSkew": 50}}})
+    site = Site(lab, {"CARP": {"PreemptDelay": f"{PREEMPT_DELAY}us"}, "Check haproxy": release, "Check metadata": release,
+                      "n2": {"CARP": {"AdvSkew": 50}}})
     site.wait_first()
     unhealthy(site, site.n2)
     site.b.wait_line("web: check metadata fails")
@@ -355,6 +356,11 @@ def test_all_unhealthy_and_released_nobody_serves_until_one_is_well(lab):
     healthy(site, site.n2)
     site.b.wait_state("master")
     site.client.wait_served(site.n2, now())
+    # and the better one takes it back, as after a demotion
+    healthy(site, site.n1)
+    site.a.wait_state("master")
+    check(site.a.reason() == "preempting", site.a.text())
+    site.client.wait_served(site.n1, now())
     site.finish()
 
 
