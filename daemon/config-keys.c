@@ -99,6 +99,15 @@ static void read_replay(ConfigReader *r, const char *value, void *field) {
                 config_refuse(r, "no or strict");
 }
 
+static void read_digest_addresses(ConfigReader *r, const char *value, void *field) {
+        if (g_str_equal(value, "all"))
+                r->config->carp.digest_first = false;
+        else if (g_str_equal(value, "first"))
+                r->config->carp.digest_first = true;
+        else
+                config_refuse(r, "all or first");
+}
+
 static void read_address(ConfigReader *r, const char *word) {
         const char *problem;
         IpPrefix p;
@@ -248,6 +257,7 @@ static const ConfigKey keys[] = {
         { "CARP", "Peers", read_peers, 0 },
         { "CARP", "ReplayProtection", read_replay, 0 },
         { "CARP", "DemotionByte", config_read_bool, FIELD(carp.demotion_byte) },
+        { "CARP", "DigestAddresses", read_digest_addresses, 0 },
         { "Announce", "Count", read_count, FIELD(announce.count) },
         { "Announce", "Interval", config_read_interval, FIELD(announce.interval_usec) },
         { "Announce", "Refresh", read_optional_usec, FIELD(announce.refresh_usec) },

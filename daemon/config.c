@@ -116,7 +116,7 @@ static bool carp_equal(const CarpConfig *a, const CarpConfig *b) {
                a->preempt_delay_usec == b->preempt_delay_usec && memcmp(a->key, b->key, a->n_key_bytes) == 0 &&
                ip_address_equal(&a->source_ipv4, &b->source_ipv4) && ip_address_equal(&a->source_ipv6, &b->source_ipv6) &&
                a->multicast == b->multicast && ip_address_equal(&a->group_ipv4, &b->group_ipv4) &&
-               a->strict_replay == b->strict_replay && a->demotion_byte == b->demotion_byte;
+               a->strict_replay == b->strict_replay && a->demotion_byte == b->demotion_byte && a->digest_first == b->digest_first;
 }
 
 static bool takeover_equal(const TakeoverConfig *a, const TakeoverConfig *b) {

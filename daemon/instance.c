@@ -116,10 +116,10 @@ static void make_hmac(Instance *i) {
                 .n_key_bytes = c->carp.n_key_bytes,
                 .vhid = c->carp.vhid,
                 .addresses = addresses,
-                .n_addresses = c->n_addresses,
+                .n_addresses = c->carp.digest_first ? 1 : c->n_addresses,
         };
 
-        for (size_t k = 0; k < c->n_addresses; k++) {
+        for (size_t k = 0; k < input.n_addresses; k++) {
                 addresses[k] = c->addresses[k].address;
                 link_local = link_local || (addresses[k].family == AF_INET6 && ip_address_is_link_local(&addresses[k]));
         }

@@ -4,7 +4,7 @@
 import signal
 
 import lab as L
-from lab import VIP, check, elect, hold, now, wait
+from lab import VIP, VIP6, check, elect, hold, now, wait
 
 SETTLE = 5.0  # nothing may change for so long once it is settled: longer than any dead interval here
 UCARP_DELAY = 1.2  # ucarp hears everything up to 1 s late; and its scripts take time
@@ -306,6 +306,21 @@ def test_ucarp_master_vipd_backup(lab):
     u.signal(signal.SIGUSR2)
     wait(one_holder(lab, 2), "vipd takes over from a demoted ucarp", 5)
     hold(one_holder(lab, 2), "ucarp stays backup", SETTLE + 2)
+
+
+def test_addresses_that_move_along_with_the_one_ucarp_knows(lab):
+    n1, n2 = lab.nodes(2)
+    more = "192.0.2.51"
+    a = n1.vipd(addresses=(VIP, more, VIP6), CARP_DigestAddresses="first")
+    a.wait_state("master")
+    wait(lambda: all(n1.holds(address) for address in (VIP, more, VIP6)), "all held")
+    n2.ucarp(advskew=100)
+    hold(one_holder(lab, 1), "ucarp believes vipd's adverts", SETTLE + 2)
+    a.signal(signal.SIGUSR2)
+    wait(one_holder(lab, 2), "ucarp takes over", UCARP_DELAY)
+    check(not n1.holds(more) and not n1.holds(VIP6), "the others are given up with the first")
+    hold(lambda: a.state() == "backup", "vipd believes ucarp's adverts", SETTLE)
+    lab.observer.check_never_two()
 
 
 def test_takeover_from_killed_ucarp_host(lab):

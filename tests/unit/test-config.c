@@ -127,7 +127,8 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f,
                                     "Description=a # b\nEnabled=no\nSyncGroup=router\nLease=5s\nStartDelay=250ms # a comment\n",
                                     "AdvBase=2\nAdvSkew=100\nDeadRatio=4\nPreempt=true\nPreemptDelay=1min 30s\nSourceAddress=192.0.2.1\n"
-                                    "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\nDemotionByte=yes\n[Announce]\nCount=3\n"
+                                    "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\nDemotionByte=yes\nDigestAddresses=first\n"
+                                    "[Announce]\nCount=3\n"
                                     "Interval=0.5s\nRefresh=30\n[Takeover]\nUpScript=/bin/up\nDownScript=/bin/down\nScriptParameter=x y\n"
                                     "DemoteHold=10s\nUnitsBeforeAddress=yes\nUnitTimeout=1h\nOnUnitFailure=demote\n");
         g_autoptr(ConfigSet) set = NULL;
@@ -150,6 +151,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(c->carp.n_peers, ==, 2);
         g_assert_true(c->carp.strict_replay);
         g_assert_true(c->carp.demotion_byte);
+        g_assert_true(c->carp.digest_first);
         g_assert_cmpuint(c->announce.interval_usec, ==, 500000);
         g_assert_cmpuint(c->announce.refresh_usec, ==, 30000000);
         g_assert_cmpstr(c->takeover.up_script, ==, "/bin/up");
@@ -161,15 +163,16 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
 }
 
 /* A key that instance_config_equal() forgot would be ignored by a reload in silence. */
-static void test_a_reload_notices_each_of_the_unit_keys(Fixture *f, gconstpointer data) {
-        static const char *const lines[] = { "UnitsBeforeAddress=yes\n", "UnitTimeout=5s\n", "OnUnitFailure=demote\n" };
+static void test_a_reload_notices_each_of_the_later_keys(Fixture *f, gconstpointer data) {
+        static const char *const lines[] = { "[Takeover]\nUnitsBeforeAddress=yes\n", "[Takeover]\nUnitTimeout=5s\n",
+                                             "[Takeover]\nOnUnitFailure=demote\n", "DigestAddresses=first\n" };
         g_autofree char *text = vip(f, "", "");
         g_autoptr(ConfigSet) before = NULL;
 
         put(f->high, "web.vip", text);
         before = load(f);
         for (size_t k = 0; k < G_N_ELEMENTS(lines); k++) {
-                g_autofree char *changed = g_strconcat(text, "[Takeover]\n", lines[k], NULL);
+                g_autofree char *changed = g_strconcat(text, lines[k], NULL);
                 g_autoptr(ConfigSet) after = NULL;
 
                 put(f->high, "web.vip", changed);
@@ -269,6 +272,7 @@ static const struct {
         { "", "[Takeover]\nDownScript=~/down\n", "DownScript=~/down: allowed is an absolute path" },
         { "", "[Takeover]\nDemoteHold=\n", "DemoteHold=: allowed is a time*" },
         { "", "ReplayProtection=yes\n", "ReplayProtection=yes: allowed is no or strict" },
+        { "", "DigestAddresses=2\n", "DigestAddresses=2: allowed is all or first" },
         { "", "PassphraseFile=geheim\n", "PassphraseFile= is no absolute path*" },
         { "", "SourceAddress=192.0.2.1 192.0.2.2\n", "*at most one IPv4 and one IPv6 address" },
         { "", "PreemptDelay=1000000000w\n", "PreemptDelay=*: allowed is a time*" },
@@ -905,7 +909,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD(defaults_are_the_designs);
         ADD(every_key_is_read);
-        ADD(a_reload_notices_each_of_the_unit_keys);
+        ADD(a_reload_notices_each_of_the_later_keys);
         ADD(each_mistake_has_its_line_and_sentence);
         ADD(checks_of_every_type);
         ADD(a_reload_notices_each_key_of_a_check);

@@ -129,6 +129,31 @@ static void hear_better(Fixture *f) {
         g_assert_cmpint(instance_on_advert(f->instance, &source, &a, f->now_usec), ==, CARP_VERDICT_OK);
 }
 
+/* What a peer that signs one address alone is told, by an instance with two. */
+static CarpVerdict verdict_on_a_peer_with_one_address(Fixture *f, bool digest_first) {
+        g_autoptr(InstanceConfig) peer = make_config(false);
+        InstanceConfig *c = make_config(false);
+        CarpHmac *hmac = carp_hmac_new(&(CarpHmacInput) { .key = peer->carp.key, .n_key_bytes = peer->carp.n_key_bytes, .vhid = 1,
+                                                          .addresses = &peer->addresses[0].address, .n_addresses = 1 });
+        CarpAdvert a = { .vhid = 1, .advbase = 1, .counter = 5 };
+        IpAddress source;
+
+        carp_hmac_digest(hmac, a.counter, a.digest);
+        carp_hmac_free(hmac);
+        c->addresses = g_renew(IpPrefix, c->addresses, 2);
+        c->n_addresses = 2;
+        g_assert_cmpint(ip_prefix_parse("2001:db8::51", &c->addresses[1]), ==, 0);
+        c->carp.digest_first = digest_first;
+        instance_reconfigure(f->instance, c, f->now_usec);
+        g_assert_cmpint(ip_address_parse("192.0.2.9", &source), ==, 0);
+        return instance_on_advert(f->instance, &source, &a, f->now_usec);
+}
+
+static void test_addresses_outside_the_digest(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(verdict_on_a_peer_with_one_address(f, true), ==, CARP_VERDICT_OK);
+        g_assert_cmpint(verdict_on_a_peer_with_one_address(f, false), ==, CARP_VERDICT_HMAC);
+}
+
 static void test_without_units_the_address_comes_first(Fixture *f, gconstpointer data) {
         win(f);
         assert_effects(f, "han");
@@ -420,6 +445,7 @@ int main(int argc, char **argv) {
         PLAIN("restart-that-peers-do-not-wait-for", test_a_restart_that_peers_would_not_wait_for_is_a_stop);
         PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
         UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
+        PLAIN("addresses-outside-the-digest", test_addresses_outside_the_digest);
         PLAIN("peers-outlive-a-restart", test_peers_and_master_outlive_a_restart);
         g_test_add_func("/handover/not-understood", test_what_is_not_understood_is_nothing);
         return g_test_run();
