@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -26,6 +27,15 @@ static int set_capabilities(void) {
             data[1].effective == 0 && data[1].permitted == 0)
                 return 0;
         return syscall(SYS_capset, &header, wanted) < 0 ? -errno : 0;
+}
+
+/* A container that was given our two capabilities and no others cannot leave root, which then is but a name without power. */
+static bool may_become_another(void) {
+        const uint32_t needed = (UINT32_C(1) << CAP_SETUID) | (UINT32_C(1) << CAP_SETGID);
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        return syscall(SYS_capget, &header, data) < 0 || (data[0].effective & needed) == needed;
 }
 
 static int become(const char *user) {
@@ -52,7 +62,7 @@ static int become(const char *user) {
 int privileges_reduce(const char *user) {
         int r;
 
-        if (geteuid() == 0) {
+        if (geteuid() == 0 && may_become_another()) {
                 r = become(user);
                 if (r < 0)
                         return r;

@@ -257,6 +257,24 @@ def test_missing_script_is_told(lab):
     check(n1.holds(), "held all the same")
 
 
+def test_a_root_who_may_become_nobody_else_keeps_two_capabilities(lab):
+    """As a container has it that was given these two and no others."""
+    (n1,) = lab.nodes(1)
+    directories = {kind: f"{n1.room}/{kind}" for kind in ("config", "runtime", "state")}
+    for path in directories.values():
+        os.makedirs(path)
+    os.chown(n1.key_file(), 0, 0)
+    n1.write_config(directories["config"], {"web": L.instance()})
+    two = "+net_admin,+net_raw"
+    argv = n1.inside("setpriv", f"--bounding-set=-all,{two}", f"--inh-caps=-all,{two}", lab.program("vipd"), "--bus=none",
+                     *(f"--{kind}-dir={path}" for kind, path in directories.items()))
+    a = L.Vipd(n1, argv, directories)
+    a.wait_state("master")
+    with open(f"/proc/{a.pid}/status") as f:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in f)
+    check((status["CapEff"], status["CapPrm"], status["NoNewPrivs"]) == ("0" * 12 + "3000", "0" * 12 + "3000", "1"), f"{status}")
+
+
 def test_no_timer_on_the_wall_clock(lab):
     """What the kernel says about the daemon's timers: CLOCK_BOOTTIME, all of them; so setting the wall clock moves none."""
     (n1,) = lab.nodes(1)
