@@ -77,6 +77,10 @@ ROOMS = [
     ("checker/main.c", ['"checker/confine.h"', '"checker/probe.h"', UTIL] + GLIB + POSIX + LOOP),
     # a client: waits, forks a pager and polkit's agent, and shares with the daemon the strings of the bus and the reader of configuration
     ("ctl/*", ['"ctl/*"', CONFIG, '"dbus/names.h"', "<systemd/sd-*.h>"] + GLIB + POSIX),
+    ("container/settings.?", ['"settings.h"', CONFIG, PROTO] + GLIB + POSIX),
+    ("container/default-interface.?", ['"default-interface.h"', PROTO] + GLIB + POSIX),
+    ("container/init.?", ['"init.h"'] + POSIX),
+    ("container/main.c", ['"*.h"'] + GLIB + POSIX),
     ("dbus/*", [DBUS, '"manager.h"', '"unit-ops.h"', UTIL, "<systemd/sd-bus.h>"] + GLIB + POSIX + LOOP),
 ]
 
@@ -96,7 +100,7 @@ COMPILER_SYMBOLS = re.compile(r"mem(?:cpy|move|set|cmp)(?:_chk)?|__mem(?:cpy|mov
 
 def sources():
     found = []
-    for top in ("checker", "ctl", "daemon", "dbus"):
+    for top in ("checker", "container", "ctl", "daemon", "dbus"):
         for directory, _, names in os.walk(os.path.join(TREE, top)):
             found += [os.path.relpath(os.path.join(directory, n), TREE) for n in names if n.endswith((".c", ".h"))]
     return sorted(found)
@@ -175,7 +179,7 @@ def test_programs_link_what_their_rooms_may_know():
     for program, more in (("tests/sim/sim", ""), ("ctl/vipctl", r"|libsystemd\.so"),
                           ("vipd", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
                           ("vipd-ucarp", r"|libsystemd\.so|libnl-3\.so|libnl-route-3\.so"),
-                          ("checker/vipd-checker", r"|libsystemd\.so|libcurl(-gnutls)?\.so")):
+                          ("checker/vipd-checker", r"|libsystemd\.so|libcurl(-gnutls)?\.so"), ("container/vipd-container", "")):
         dynamic = subprocess.run(["readelf", "-d", os.path.join(BUILD, program)], capture_output=True, text=True, check=True).stdout
         needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
         if not needed:
