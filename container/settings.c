@@ -72,67 +72,76 @@ static void read_preempt(Reader *r, const char *key) {
                 g_string_append_printf(r->settings->carp, "%s=%s\n", key, flag ? "yes" : "no");
 }
 
-/* Any text that a line of a file can hold as it is. */
-static bool is_plain(const char *text) {
-        if (!g_utf8_validate(text, -1, NULL) || g_ascii_isspace(*text) || (*text && g_ascii_isspace(text[strlen(text) - 1])))
-                return false;
-        for (const char *c = text; *c; c = g_utf8_next_char(c))
-                if (g_unichar_iscntrl(g_utf8_get_char(c)))
+static bool is_printable_word(const char *text) {
+        for (const char *c = text; *c; c++)
+                if (*c <= ' ' || *c > '~')
                         return false;
         return true;
 }
 
 static void read_http(Reader *r, const char *key) {
-        const char *host = NULL;
+        const char *host = g_str_has_prefix(r->value, "http://") ? r->value + strlen("http://")
+                           : g_str_has_prefix(r->value, "https://") ? r->value + strlen("https://")
+                                                                    : "";
 
-        if (g_str_has_prefix(r->value, "http://"))
-                host = r->value + strlen("http://");
-        else if (g_str_has_prefix(r->value, "https://"))
-                host = r->value + strlen("https://");
-        if (!host || *host == '\0' || *host == '/' || !is_plain(r->value) || strchr(r->value, ' '))
-                refuse(r, "a URL such as http://127.0.0.1:8080/health, without spaces");
+        if (*host == '\0' || strchr("/?#:", *host) || !is_printable_word(r->value))
+                refuse(r, "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without spaces");
         else
                 r->settings->http = g_strdup(r->value);
 }
 
-static bool is_host_and_port(const char *text) {
-        const char *colon = strrchr(text, ':');
-        g_autofree char *host = colon ? g_strndup(text, (gsize) (colon - text)) : NULL;
-        IpAddress address;
+static void read_tcp(Reader *r, const char *key) {
+        const char *value = r->value, *colon = strrchr(value, ':');
+        bool bracketed = value[0] == '[' && colon && colon > value + 2 && colon[-1] == ']';
         uint32_t port;
 
-        if (!host || config_parse_uint(colon + 1, 1, 65535, &port) < 0)
-                return false;
-        if (*host == '[') {
-                if (!g_str_has_suffix(host, "]"))
-                        return false;
-                host[strlen(host) - 1] = '\0';
-                return ip_address_parse(host + 1, &address) >= 0 && address.family == AF_INET6;
-        }
-        return *host != '\0' && strspn(host, "0123456789.-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(host);
+        if (!colon || colon == value || config_parse_uint(colon + 1, 1, 65535, &port) < 0 || !is_printable_word(value) ||
+            (!bracketed && (memchr(value, ':', (size_t) (colon - value)) || strpbrk(value, "[]/@#;"))))
+                refuse(r, "HOST:PORT, and [ADDRESS]:PORT for IPv6");
+        else
+                r->settings->tcp = g_strdup(value);
 }
 
-static void read_tcp(Reader *r, const char *key) {
-        if (!is_host_and_port(r->value))
-                refuse(r, "HOST:PORT, or [ADDRESS]:PORT for an IPv6 address");
-        else
-                r->settings->tcp = g_strdup(r->value);
+/* As a line of a file can hold it. */
+static bool is_line(const char *text) {
+        if (!g_utf8_validate(text, -1, NULL) || g_ascii_isspace(*text) || (*text && g_ascii_isspace(text[strlen(text) - 1])))
+                return false;
+        for (const char *c = text; *c; c = g_utf8_next_char(c))
+                if (g_unichar_iscntrl(g_utf8_get_char(c)))
+                        return false;
+        return !strstr(text, " #") && !strstr(text, " ;");
 }
 
 static void read_expect(Reader *r, const char *key) {
-        if (!is_plain(r->value) || strstr(r->value, " #") || strstr(r->value, " ;"))
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GRegex) expression = NULL;
+
+        if (!is_line(r->value)) {
                 refuse(r, "a regular expression of one line without spaces at its ends; write \"[ ]#\" for \" #\", which begins a comment");
+                return;
+        }
+        expression = g_regex_new(r->value, G_REGEX_RAW, 0, &error);
+        if (!expression)
+                fail(r, "CHECK_EXPECT: is no regular expression (Perl's): %s", error->message);
         else
                 r->settings->expect = g_strdup(r->value);
 }
 
-static void read_time(Reader *r, const char *key) {
+static void read_between(Reader *r, const char *key, uint64_t minimum_usec, const char *allowed) {
         uint64_t usec;
 
-        if (config_parse_usec(r->value, &usec) < 0 || usec < 1000)
-                refuse(r, "a time of at least 1ms, such as 2s");
+        if (config_parse_usec(r->value, &usec) < 0 || usec < minimum_usec || usec > UINT64_C(3600000000))
+                refuse(r, allowed);
         else
                 g_string_append_printf(r->settings->check, "%s=%" G_GUINT64_FORMAT "us\n", key, usec);
+}
+
+static void read_period(Reader *r, const char *key) {
+        read_between(r, key, 100000, "a time from 100ms to 1h, such as 2s");
+}
+
+static void read_timeout(Reader *r, const char *key) {
+        read_between(r, key, 10000, "a time from 10ms to 1h, such as 1s");
 }
 
 static void read_count(Reader *r, const char *key) {
@@ -163,8 +172,8 @@ static const struct {
         { "CHECK_HTTP", "URL", read_http },
         { "CHECK_TCP", "Address", read_tcp },
         { "CHECK_EXPECT", "Expect", read_expect },
-        { "CHECK_INTERVAL", "Interval", read_time },
-        { "CHECK_TIMEOUT", "Timeout", read_time },
+        { "CHECK_INTERVAL", "Interval", read_period },
+        { "CHECK_TIMEOUT", "Timeout", read_timeout },
         { "CHECK_RISE", "Rise", read_count },
         { "CHECK_FALL", "Fall", read_count },
         { "CHECK_ON_FAILURE", "OnFailure", read_effect },

@@ -11,6 +11,7 @@
 #include "../../container/default-interface.h"
 #include "../../container/init.h"
 #include "../../container/settings.h"
+#include "config-load.h"
 
 /* words: separated by one space each. variables: separated by newlines. */
 static int read_settings(const char *words, const char *variables, Settings *ret, char **ret_sentence) {
@@ -53,6 +54,41 @@ static void test_every_variable_has_its_line(void) {
                         "Interval=2000000us\nTimeout=500000us\nRise=1\nFall=4\nExpect=^ok[ ]#$\n\n"
                         "[Check tcp]\nType=tcp\nAddress=[::1]:80\nOnFailure=release\n"
                         "Interval=2000000us\nTimeout=500000us\nRise=1\nFall=4\n");
+}
+
+/* And it says what was meant: every key is known, none is refused, nothing is cut off. */
+static void test_vipd_understands_every_line(void) {
+        const char *const variables = "VHID=7\nADVBASE=2\nADVSKEW=100\nPREEMPT=true\nCHECK_HTTP=http://127.0.0.1:8080/a?b=c#d\n"
+                                      "CHECK_TCP=[::1]:80\nCHECK_EXPECT=^ok[ ]#$\nCHECK_INTERVAL=2s\nCHECK_TIMEOUT=500ms\n"
+                                      "CHECK_RISE=1\nCHECK_FALL=4";
+        g_auto(Settings) s = { 0 };
+        g_autofree char *directory = g_dir_make_tmp("vipd-test-XXXXXX", NULL), *key = g_strconcat(directory, "/vip.key", NULL),
+                        *file = g_strconcat(directory, "/vip.vip", NULL), *sentence = NULL, *text = NULL;
+        const char *const directories[] = { directory, NULL };
+        g_autoptr(ConfigSet) set = NULL;
+        const InstanceConfig *c;
+        const CheckConfig *http;
+
+        g_assert_cmpint(read_settings("192.0.2.50 secret 2001:db8::50", variables, &s, &sentence), ==, 0);
+        text = settings_format(&s, "eth0", key);
+        g_assert_true(g_file_set_contents_full(key, "secret", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+        g_assert_true(g_file_set_contents(file, text, -1, NULL));
+        set = config_load(directories, NULL);
+        g_assert_cmpuint(set->diagnostics->len, ==, 0);
+        c = ((const ConfigEntry *) g_ptr_array_index(set->entries, 0))->config;
+        g_assert_nonnull(c);
+        g_assert_cmpuint(c->carp.advskew, ==, 100);
+        g_assert_true(c->carp.preempt && c->carp.digest_first);
+        g_assert_cmpuint(c->checks->len, ==, 2);
+        http = g_ptr_array_index(c->checks, 0);
+        g_assert_cmpstr(http->url, ==, "http://127.0.0.1:8080/a?b=c#d");
+        g_assert_cmpstr(http->expect, ==, "^ok[ ]#$");
+        g_assert_cmpuint(http->timeout_usec, ==, 500000);
+        g_assert_cmpuint(http->fall, ==, 4);
+        g_assert_true(http->release);
+        (void) g_unlink(key);
+        (void) g_unlink(file);
+        (void) g_rmdir(directory);
 }
 
 static void test_a_check_may_demote_instead(void) {
@@ -126,21 +162,22 @@ static const struct {
         { "192.0.2.50 pw", "PREEMPT=maybe", "PREEMPT=maybe: allowed is yes or no" },
         { "192.0.2.50 pw", "DEV=eth0 eth1", "DEV=eth0 eth1: allowed is the name of an interface*" },
         { "192.0.2.50 pw", "DEV=abcdefghijklmnop", "DEV=*: allowed is*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=localhost:80", "CHECK_HTTP=localhost:80: allowed is a URL*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=http://", "CHECK_HTTP=http://: allowed is a URL*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=http://a/b c", "CHECK_HTTP=http://a/b c: allowed is a URL*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\033[2J", "CHECK_HTTP=http://a/\\033[2J: allowed is a URL*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=localhost:80", "CHECK_HTTP=localhost:80: allowed is http://HOST*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://", "CHECK_HTTP=http://: allowed is http://HOST*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://a/b c", "CHECK_HTTP=http://a/b c: allowed is http://HOST*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\033[2J", "CHECK_HTTP=http://a/\\033[2J: allowed is http://HOST*" },
         { "192.0.2.50 pw", "CHECK_TCP=localhost", "CHECK_TCP=localhost: allowed is HOST:PORT*" },
         { "192.0.2.50 pw", "CHECK_TCP=:80", "CHECK_TCP=:80: allowed is*" },
         { "192.0.2.50 pw", "CHECK_TCP=a:0", "CHECK_TCP=a:0: allowed is*" },
         { "192.0.2.50 pw", "CHECK_TCP=a:65536", "CHECK_TCP=a:65536: allowed is*" },
         { "192.0.2.50 pw", "CHECK_TCP=::1:80", "CHECK_TCP=::1:80: allowed is*" },
-        { "192.0.2.50 pw", "CHECK_TCP=[a]:80", "CHECK_TCP=[a]:80: allowed is*" },
+        { "192.0.2.50 pw", "CHECK_TCP=a b:80", "CHECK_TCP=a b:80: allowed is*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_EXPECT=(", "CHECK_EXPECT: is no regular expression*" },
         { "192.0.2.50 pw", "CHECK_EXPECT=ok", "CHECK_EXPECT: is about the answer to CHECK_HTTP, which is not set" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_EXPECT=a # b", "CHECK_EXPECT=a # b: allowed is a regular expression*" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_EXPECT= a", "CHECK_EXPECT= a: allowed is a regular expression*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_INTERVAL=soon", "CHECK_INTERVAL=soon: allowed is a time*" },
-        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_TIMEOUT=0", "CHECK_TIMEOUT=0: allowed is a time of at least 1ms*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_INTERVAL=soon", "CHECK_INTERVAL=soon: allowed is a time from 100ms to 1h*" },
+        { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_TIMEOUT=0", "CHECK_TIMEOUT=0: allowed is a time from 10ms to 1h*" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_RISE=0", "CHECK_RISE=0: allowed is a whole number from 1 to 100" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_FALL=101", "CHECK_FALL=101: allowed is*" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/\nCHECK_ON_FAILURE=explode", "CHECK_ON_FAILURE=explode: allowed is release or demote" },
@@ -222,6 +259,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/container/two-arguments", test_two_arguments_are_enough);
         g_test_add_func("/container/every-variable", test_every_variable_has_its_line);
+        g_test_add_func("/container/understood", test_vipd_understands_every_line);
         g_test_add_func("/container/demote-instead", test_a_check_may_demote_instead);
         g_test_add_func("/container/empty-variables", test_an_empty_variable_is_none);
         g_test_add_func("/container/interface", test_the_interface_may_be_named);
