@@ -638,7 +638,7 @@ def enter(script, name):
     return argv
 
 
-def main():
+def main(make_lab=Lab):
     module = sys.modules["__main__"]
     script = os.path.abspath(module.__file__)
     found = cases(vars(module))
@@ -650,7 +650,7 @@ def main():
         # process 1 of a namespace ignores signals without a handler
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(1))
-        status = run_inside(found[arguments[1]])
+        status = run_inside(found[arguments[1]], make_lab)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
