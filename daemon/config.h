@@ -38,7 +38,7 @@ typedef struct CarpConfig {
         size_t n_peers;
         bool strict_replay;
         bool demotion_byte; /* DemotionByte=: byte 4 says the demotion, as OpenBSD's does */
-        bool digest_first; /* the digest covers the first address alone: as many as a ucarp knows */
+        bool digest_first;  /* the digest covers the first address alone: as many as a ucarp knows */
 } CarpConfig;
 
 typedef struct AnnounceConfig {

@@ -2,10 +2,12 @@
 """The image: what is in it, what it takes, and that two of it keep an address."""
 
 import hashlib
+import http.server
 import json
 import os
 import re
 import signal
+import threading
 
 import containers
 from containers import CAPABILITIES, IMAGE
@@ -84,6 +86,50 @@ def test_with_the_real_ucarp(lab):
     check(not any(n1.holds(address) for address in MORE), "the others were given up too")
     u.signal(signal.SIGTERM)
     wait(holder(lab, 1), "and takes over from it")
+
+
+class Service(http.server.ThreadingHTTPServer):
+    """A web server on a host, and what it says of its health."""
+
+    def __init__(self, host):
+        self.health = "healthy"
+        with host.namespace():
+            super().__init__(("127.0.0.1", 8080), Answer)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.server.health.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_failed_check_moves_the_address_between_equals(lab):
+    """Without preemption anywhere: who fails leaves the election. And in the narrowest container."""
+    hosts = lab.nodes(2)
+    services = [Service(n) for n in hosts]
+    a, b = (n.container(VIP, KEY, options=["--cap-drop=all", "--read-only", "--tmpfs=/run", "--security-opt=no-new-privileges"],
+                        CHECK_HTTP="http://127.0.0.1:8080/health", CHECK_EXPECT="^healthy$", CHECK_TCP="localhost:8080",
+                        CHECK_INTERVAL="200ms", CHECK_FALL=2, CHECK_RISE=2) for n in hosts)
+    wait(lambda: {a.state(), b.state()} == {"master", "backup"}, "elected", 15)
+    first = 0 if a.state() == "master" else 1
+    checker = [s for s in (a, b)[first].processes().values() if s["Name"] == "vipd-checker"]
+    check(len(checker) == 1 and checker[0]["CapPrm"] == "0" * 16, f"{checker}")
+    services[first].health = "unhealthy"
+    wait(holder(lab, 2 - first), "the other has it", 5)
+    check((a, b)[first].reason() == "health", (a, b)[first].text())
+    services[1 - first].shutdown()
+    services[1 - first].server_close()
+    wait(lambda: not lab.observer.holders(VIP), "rather nobody than one who fails", 5)
+    services[first].health = "healthy"
+    wait(holder(lab, first + 1), "back")
+    lab.observer.check_never_two()
 
 
 def test_the_interface_is_found(lab):
