@@ -276,6 +276,21 @@ def test_on_a_mounted_bus(lab):
         a.halt()
 
 
+def test_every_variable_is_documented(lab):
+    """In settings.c, in docs/container.md, and those that a host chooses in compose.yaml."""
+    def text(path):
+        with open(os.path.join(containers.image.TREE, path), encoding="utf-8") as f:
+            return f.read()
+
+    table = re.search(r"variables\[\] = \{(.*?)\n\};", text("container/settings.c"), re.S)[1]
+    known = set(re.findall(r'\{ "(\w+)"', table)) | {"PASSWORD_FILE"}
+    rows = [line.split("|")[1] for line in text("docs/container.md").splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    check(known == told, f"{known ^ told}")
+    offered = set(re.findall(r"^      ([A-Z_]+):", text("container/compose.yaml"), re.M))
+    check(offered <= known, f"{offered - known}")
+
+
 def test_the_containerfile_makes_the_same(lab):
     (n1,) = lab.nodes(1)
     run("sh", "-c", f"tar -C {lab.debian} --one-file-system -c . | podman import --quiet - localhost/debian:bookworm")
