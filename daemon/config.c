@@ -155,6 +155,10 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
                checks_equal(a->checks, b->checks);
 }
 
+size_t instance_config_n_signed(const InstanceConfig *c) {
+        return c->carp.digest_first ? 1 : c->n_addresses;
+}
+
 bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o) {
         const IpAddress *x = &a->addresses[k].address, *y = &b->addresses[o].address;
         bool on_other_link = x->family == AF_INET6 && ip_address_is_link_local(x) && !g_str_equal(a->interface, b->interface);

@@ -107,6 +107,7 @@ bool check_config_equal(const CheckConfig *a, const CheckConfig *b);
 InstanceConfig *instance_config_new_default(const char *name); /* every key at its default; no address, interface, key */
 InstanceConfig *instance_config_free(InstanceConfig *c);       /* wipes the key */
 bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b);
+size_t instance_config_n_signed(const InstanceConfig *c); /* how many of the addresses, from the first on, the digest covers */
 /* Whether address k of a and address o of b cannot both be held on this host; a link-local IPv6 one may be, on another link. */
 bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o);
 /* Whether they cannot both run on this host: the same VHID on the same interface, or such an address. */

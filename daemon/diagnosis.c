@@ -89,8 +89,8 @@ static bool matches_either_way(const Trial *t) {
         return matches(t, strict, false, NULL) || matches(t, strict, true, NULL);
 }
 
-static void take_all(Trial *t) {
-        t->n_addresses = t->config->n_addresses;
+static void take(Trial *t, size_t n_addresses) {
+        t->n_addresses = n_addresses;
         for (size_t k = 0; k < t->n_addresses; k++)
                 t->addresses[k] = t->config->addresses[k].address;
 }
@@ -111,6 +111,24 @@ static void take_family(Trial *t, int family) {
 
 #define SAME_EVERYWHERE "Address= must be the same on all hosts"
 
+/* Where we sign but the first of ours. */
+static bool find_first_address(Trial *t, Diagnosis *d) {
+        const InstanceConfig *c = t->config;
+        char theirs[IP_ADDRESS_TEXT_BYTES], ours[IP_ADDRESS_TEXT_BYTES];
+
+        take(t, c->n_addresses);
+        if (matches_either_way(t))
+                return say(d, "has our passphrase, but not DigestAddresses=first, and this host has it; it must be the same on all hosts");
+        for (size_t k = 1; k < c->n_addresses; k++) {
+                t->addresses[0] = c->addresses[k].address;
+                t->n_addresses = 1;
+                if (matches_either_way(t))
+                        return say(d, "has our passphrase, but speaks for %s and we for %s; the first of Address= must be the same on all hosts",
+                                   ip_address_format(&t->addresses[0], theirs), ip_address_format(&c->addresses[0].address, ours));
+        }
+        return false;
+}
+
 /* Lists that a host may have which got only part of ours. */
 static bool find_addresses(Trial *t, Diagnosis *d) {
         const InstanceConfig *c = t->config;
@@ -120,8 +138,9 @@ static bool find_addresses(Trial *t, Diagnosis *d) {
                 t->addresses[0] = c->addresses[k].address;
                 t->n_addresses = 1;
                 if (matches_either_way(t))
-                        return say(d, "has our passphrase, but speaks for %s alone, while we speak for %zu addresses; " SAME_EVERYWHERE,
-                                   ip_address_format(&t->addresses[0], text), c->n_addresses);
+                        return say(d, "has our passphrase, but speaks for %s alone, while we speak for %zu addresses; " SAME_EVERYWHERE "%s",
+                                   ip_address_format(&t->addresses[0], text), c->n_addresses,
+                                   k == 0 && t->addresses[0].family == AF_INET ? ", or DigestAddresses=first here too if that is a ucarp" : "");
         }
         for (int k = 0; c->n_addresses > 1 && k < 2; k++) {
                 take_family(t, k == 0 ? AF_INET : AF_INET6);
@@ -141,7 +160,7 @@ static bool find_key_mistake(const DiagnosisSelf *self, const IpFrame *f, const 
         Trial t = { .config = self->config, .advert = advert, .source = &f->source };
         bool strict = self->config->carp.strict_replay;
 
-        take_all(&t);
+        take(&t, instance_config_n_signed(self->config));
         begin(d, DIAGNOSIS_REPLAY_PROTECTION, &f->source, f->source_mac);
         if (matches(&t, !strict, false, NULL) || matches(&t, !strict, true, NULL))
                 return say(d, strict ? "has not ReplayProtection=strict, or is not vipd, and this host has it; it must be the same on all hosts"
@@ -151,7 +170,7 @@ static bool find_key_mistake(const DiagnosisSelf *self, const IpFrame *f, const 
                 return say(d, "has our passphrase and addresses, but hashes its MAC address too: a carp interface of OpenBSD whose lladdr was set by "
                               "hand");
         d->cause = DIAGNOSIS_ADDRESSES;
-        if (find_addresses(&t, d))
+        if (self->config->carp.digest_first ? find_first_address(&t, d) : find_addresses(&t, d))
                 return true;
         d->cause = DIAGNOSIS_PASSPHRASE;
         return say(d, "speaks for our VHID %u with another passphrase, or for another list of addresses; or another group on this network has that "

@@ -116,7 +116,7 @@ static void make_hmac(Instance *i) {
                 .n_key_bytes = c->carp.n_key_bytes,
                 .vhid = c->carp.vhid,
                 .addresses = addresses,
-                .n_addresses = c->carp.digest_first ? 1 : c->n_addresses,
+                .n_addresses = instance_config_n_signed(c),
         };
 
         for (size_t k = 0; k < input.n_addresses; k++) {

@@ -78,7 +78,7 @@ static size_t advert_of(const InstanceConfig *c, const char *source, const uint8
 
 typedef struct Case {
         const char *ours, *theirs, *their_passphrase, *source;
-        bool strict_here, strict_there, hashes_mac, hashes_link_local;
+        bool strict_here, strict_there, first_here, hashes_mac, hashes_link_local;
         DiagnosisCause cause;
         const char *says;
 } Case;
@@ -91,7 +91,15 @@ static void test_digests(void) {
                 { .ours = "192.0.2.10", .theirs = "192.0.2.10 192.0.2.11", .cause = DIAGNOSIS_PASSPHRASE },
                 { .ours = "192.0.2.10 192.0.2.11", .theirs = "192.0.2.10", .cause = DIAGNOSIS_ADDRESSES,
                   .says = "192.0.2.3 (02:00:00:00:00:03) has our passphrase, but speaks for 192.0.2.10 alone, while we speak for 2 addresses; "
+                          "Address= must be the same on all hosts, or DigestAddresses=first here too if that is a ucarp" },
+                { .ours = "192.0.2.10 192.0.2.11", .theirs = "192.0.2.10 192.0.2.11", .first_here = true, .cause = DIAGNOSIS_ADDRESSES,
+                  .says = "192.0.2.3 (02:00:00:00:00:03) has our passphrase, but not DigestAddresses=first, and this host has it; it must be the "
+                          "same on all hosts" },
+                { .ours = "192.0.2.10 192.0.2.11", .theirs = "192.0.2.11", .first_here = true, .cause = DIAGNOSIS_ADDRESSES,
+                  .says = "192.0.2.3 (02:00:00:00:00:03) has our passphrase, but speaks for 192.0.2.11 and we for 192.0.2.10; the first of "
                           "Address= must be the same on all hosts" },
+                { .ours = "192.0.2.10 192.0.2.11", .theirs = "192.0.2.10", .first_here = true, .strict_here = true,
+                  .cause = DIAGNOSIS_REPLAY_PROTECTION },
                 { .ours = "192.0.2.10 192.0.2.11", .theirs = "192.0.2.10", .their_passphrase = "wrong", .cause = DIAGNOSIS_PASSPHRASE },
                 { .ours = "192.0.2.10 192.0.2.11 2001:db8::10", .theirs = "192.0.2.11 192.0.2.10", .cause = DIAGNOSIS_ADDRESSES,
                   .says = "192.0.2.3 (02:00:00:00:00:03) has our passphrase, but speaks for our IPv4 addresses alone; "
@@ -129,6 +137,7 @@ static void test_digests(void) {
                 size_t n;
 
                 ours->carp.strict_replay = c->strict_here;
+                ours->carp.digest_first = c->first_here;
                 theirs->carp.strict_replay = c->strict_there;
                 n = advert_of(theirs, c->source ?: "192.0.2.3", mac_there, c->hashes_mac ? mac_there : NULL, c->hashes_link_local, frame);
                 g_assert_true(diagnosis_of_refused(&self, frame, n, CARP_VERDICT_HMAC, &d));
