@@ -172,7 +172,7 @@ class Node(net.Host):
         os.makedirs(self.group, exist_ok=True)
         argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
                 f"--network-namespace-path=/run/netns/{self.name}", "--register=no", "--keep-unit", "--console=read-only", "--boot",
-                # as on a real host: units may raise their limits, and IPAddressDeny= is enforced
+                # as on a real host: units may raise their limits, and filter what they send, as IPAddressDeny= does
                 "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_SYS_RESOURCE", "--system-call-filter=bpf",
                 *(f"systemd.mask={unit}" for unit in MASKED)]
         environment = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}

@@ -16,7 +16,7 @@ import subprocess
 
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light", "python3",
-            # what vipd links
+            # what vipd and vipd-checker link
             "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200", "libcurl4", "ca-certificates"]
 
 # Nothing here ever reads a manual, and nothing but what a test starts should run.
