@@ -223,7 +223,7 @@ static void commit_checks(Manager *m) {
 
 /* failing: names, when another process knew; NULL. */
 static void set_checks(Manager *m, const Slot *s, bool trusted, const char *const *failing) {
-        const GPtrArray *configs = instance_config(s->instance)->checks;
+        GPtrArray *configs = instance_config(s->instance)->checks;
 
         checks_set(m->checks, instance_config(s->instance)->name, configs, trusted, failing);
         for (guint k = 0; k < configs->len; k++) {

@@ -20,9 +20,10 @@
  * believed before it was looked at. Knows what a probe is no more than the number it has. Never waits for the process: reports are taken when
  * they come, and an end of it is news like any other. */
 
-/* A process that dies at once, over and over, costs a fork each time. */
+/* A process that dies at once, over and over, costs a fork each time. Yet one that does its work between must not be away for longer than checks
+ * with ordinary times are patient, however often it dies. */
 #define RESTART_FIRST_USEC (20 * USEC_PER_MSEC)
-#define RESTART_LAST_USEC (10 * USEC_PER_SEC)
+#define RESTART_LAST_USEC USEC_PER_SEC
 /* What has run so long has not died at once. */
 #define RUN_LONG_USEC (60 * USEC_PER_SEC)
 /* Reports taken in one pass of the loop; the rest waits for the next, behind adverts and timers. */
@@ -39,7 +40,7 @@ struct Checker {
         AutoFd reports_fd;
         sd_event_source *reports, *child, *restart;
         uint64_t started_usec, backoff_usec, n_starts;
-        bool told; /* of the last failure */
+        bool told; /* of a failure, and none has been rare since */
 };
 
 static uint64_t now(const Checker *c) {
@@ -171,14 +172,20 @@ static void start_later(Checker *c) {
         c->backoff_usec = usec_min(2 * c->backoff_usec, RESTART_LAST_USEC);
 }
 
+/* Whether this end of the process is worth a line: not if it is one of many. */
+static bool may_tell(Checker *c) {
+        bool told = c->told;
+
+        c->told = now(c) - c->started_usec < RUN_LONG_USEC;
+        return !told || !c->told;
+}
+
 static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata) {
         Checker *c = userdata;
-        bool at_once = now(c) - c->started_usec < RUN_LONG_USEC;
 
-        if (!c->told || !at_once)
+        if (may_tell(c))
                 log_warning("%s %s %i; it is started again, and what it probed is unknown until it answers", c->program,
                             si->si_code == CLD_EXITED ? "ended with exit status" : "was ended by signal", si->si_status);
-        c->told = at_once;
         forget_process(c);
         c->observer.gone(c->observer.userdata);
         start_later(c);
@@ -278,10 +285,15 @@ void checker_set_probes(Checker *c, const char *key_file, uint32_t n_probes) {
 void checker_replace(Checker *c) {
         if (c->pid == 0)
                 return;
-        log_warning("%s does not answer in time; it is killed and started again", c->program);
+        if (may_tell(c))
+                log_warning("%s does not answer in time; it is killed and started again", c->program);
         end_process(c, true);
         c->observer.gone(c->observer.userdata);
         start_later(c);
+}
+
+bool checker_runs(const Checker *c) {
+        return c->pid > 0;
 }
 
 uint64_t checker_n_starts(const Checker *c) {

@@ -25,6 +25,7 @@ Checker *checker_free(Checker *c);
 void checker_set_probes(Checker *c, const char *key_file, uint32_t n_probes);
 /* It does not answer: killed, and started again. */
 void checker_replace(Checker *c);
+bool checker_runs(const Checker *c);
 uint64_t checker_n_starts(const Checker *c);
 
 /* One datagram to its parts; false: it is none of ours. ret_text: CHECKER_TEXT_BYTES_MAX + 1 bytes, made one line of printable UTF-8. */

@@ -26,7 +26,7 @@ typedef enum Fact {
 typedef struct Check {
         Checks *checks;
         const char *instance;      /* the group's */
-        const CheckConfig *config; /* the instance's */
+        const CheckConfig *config; /* the group's */
         Judge judge;
         char *output;
         Fact fact;            /* unit, link */
@@ -38,6 +38,7 @@ typedef struct Check {
 /* The checks of one instance. */
 typedef struct Group {
         char *instance;
+        GPtrArray *configs; /* CheckConfig *; a reference, as the instance may have others before we do */
         GPtrArray *members; /* Check * */
         ChecksStatistics statistics;
 } Group;
@@ -49,6 +50,7 @@ struct Checks {
         void *userdata;
         GPtrArray *groups; /* Group * */
         GPtrArray *probes; /* Check *, borrowed: by the number the checker knows */
+        GHashTable *units; /* name -> ActiveState, of those that somebody checks: told once, and not again to the next who asks */
 };
 
 static uint64_t now(const Checks *c) {
@@ -74,6 +76,7 @@ static void group_free(void *data) {
         Group *g = data;
 
         g_ptr_array_unref(g->members);
+        g_ptr_array_unref(g->configs);
         g_free(g->instance);
         g_free(g);
 }
@@ -132,34 +135,35 @@ static void arm(Check *k) {
                 log_error_errno(r, "%s: no timer for check %s: %m", k->instance, k->config->name);
 }
 
+/* Return: whether that is news. */
+static bool say(Check *k, const char *output) {
+        if (g_str_equal(k->output, output))
+                return false;
+        g_free(k->output);
+        k->output = g_strdup(output);
+        return true;
+}
+
 static void sample(Check *k, bool good, const char *output) {
         Group *g = find_group(k->checks, k->instance);
-        bool was_failed = k->judge.failed, said = g_str_equal(k->output, output);
+        bool was_failed = k->judge.failed, news = say(k, output);
         bool changed = judge_sample(&k->judge, good);
 
         g->statistics.good += good ? 1 : 0;
         g->statistics.bad += good ? 0 : 1;
         g->statistics.changes += was_failed != k->judge.failed ? 1 : 0;
         k->heard_usec = now(k->checks);
-        if (!said) {
-                g_free(k->output);
-                k->output = g_strdup(output);
-        }
         arm(k);
-        if (changed || !said)
+        if (changed || news)
                 tell(k);
 }
 
 /* output: why, or NULL: as before. */
 static void silence(Check *k, const char *output) {
-        bool changed = judge_silence(&k->judge, now(k->checks)), said = !output || g_str_equal(k->output, output);
+        bool changed = judge_silence(&k->judge, now(k->checks)), news = output && say(k, output);
 
-        if (!said) {
-                g_free(k->output);
-                k->output = g_strdup(output);
-        }
         arm(k);
-        if (changed || !said)
+        if (changed || news)
                 tell(k);
 }
 
@@ -181,25 +185,43 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void set_fact(Check *k, Fact fact, const char *output) {
-        if (fact == k->fact && g_str_equal(output, k->output))
-                return;
+        bool same = fact == k->fact;
+
         k->fact = fact;
         if (fact == FACT_UNKNOWN)
                 silence(k, output);
-        else
+        else if (!same)
                 sample(k, fact == FACT_GOOD, output);
+        else if (say(k, output))
+                /* a unit that restarts has several words for being away, and is away once */
+                tell(k);
+}
+
+/* systemd.unit(5): a unit that reloads is active all the while. */
+static bool is_active(const char *active_state) {
+        return g_str_equal(active_state, "active") || g_str_equal(active_state, "reloading") || g_str_equal(active_state, "refreshing");
+}
+
+/* active_state: NULL: nobody says. */
+static void set_unit_fact(Check *k, const char *active_state) {
+        if (active_state)
+                set_fact(k, is_active(active_state) ? FACT_GOOD : FACT_BAD, active_state);
+        else
+                set_fact(k, FACT_UNKNOWN, "the service manager does not answer");
+}
+
+/* From here on an answer may be overdue. */
+static void begin_patience(Check *probe) {
+        probe->probed = true;
+        probe->heard_usec = now(probe->checks);
+        arm(probe);
 }
 
 static void on_checker_started(void *userdata) {
         Checks *c = userdata;
 
-        for (guint k = 0; k < c->probes->len; k++) {
-                Check *probe = g_ptr_array_index(c->probes, k);
-
-                probe->probed = true;
-                probe->heard_usec = now(c);
-                arm(probe);
-        }
+        for (guint k = 0; k < c->probes->len; k++)
+                begin_patience(g_ptr_array_index(c->probes, k));
 }
 
 static void on_checker_report(void *userdata, uint32_t probe, bool good, const char *text) {
@@ -234,6 +256,7 @@ int checks_new(Checks **ret, sd_event *event, const char *checker, ChecksReport 
         c->userdata = userdata;
         c->groups = g_ptr_array_new_with_free_func(group_free);
         c->probes = g_ptr_array_new();
+        c->units = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         r = checker_new(&c->checker, event, checker, &observer);
         if (r < 0)
                 return r;
@@ -245,6 +268,7 @@ Checks *checks_free(Checks *c) {
         if (!c)
                 return NULL;
         checker_free(c->checker);
+        g_hash_table_unref(c->units);
         g_ptr_array_unref(c->probes);
         g_ptr_array_unref(c->groups);
         sd_event_unref(c->event);
@@ -295,7 +319,7 @@ static Check *carry_over(Checks *c, const Group *g, const Check *old, const Chec
         return k;
 }
 
-static void group_set(Checks *c, Group *g, const GPtrArray *configs, bool trusted, const char *const *failing) {
+static void group_set(Checks *c, Group *g, GPtrArray *configs, bool trusted, const char *const *failing) {
         g_autoptr(GPtrArray) members = g_ptr_array_new_with_free_func(check_free);
 
         for (guint k = 0; k < configs->len; k++) {
@@ -306,13 +330,15 @@ static void group_set(Checks *c, Group *g, const GPtrArray *configs, bool truste
         }
         g_ptr_array_unref(g->members);
         g->members = g_steal_pointer(&members);
+        g_ptr_array_unref(g->configs);
+        g->configs = g_ptr_array_ref(configs);
         for (guint k = 0; k < g->members->len; k++) {
                 arm(g_ptr_array_index(g->members, k));
                 tell(g_ptr_array_index(g->members, k));
         }
 }
 
-void checks_set(Checks *c, const char *instance, const GPtrArray *configs, bool trusted, const char *const *failing) {
+void checks_set(Checks *c, const char *instance, GPtrArray *configs, bool trusted, const char *const *failing) {
         Group *g = find_group(c, instance);
 
         g_ptr_array_set_size(c->probes, 0); /* until checks_commit() */
@@ -324,6 +350,7 @@ void checks_set(Checks *c, const char *instance, const GPtrArray *configs, bool 
         if (!g) {
                 g = g_new0(Group, 1);
                 g->instance = g_strdup(instance);
+                g->configs = g_ptr_array_ref(configs);
                 g->members = g_ptr_array_new_with_free_func(check_free);
                 g_ptr_array_add(c->groups, g);
         }
@@ -357,6 +384,50 @@ static void describe_probe(GKeyFile *f, guint number, const CheckConfig *config)
         set_text(f, group, CHECKER_KEY_ADDRESS, config->address);
 }
 
+static gint compare_text(gconstpointer a, gconstpointer b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+GPtrArray *checks_units(const Checks *c) {
+        GPtrArray *units = g_ptr_array_new_with_free_func(g_free);
+
+        for (guint k = 0; k < c->groups->len; k++) {
+                const Group *g = g_ptr_array_index(c->groups, k);
+
+                for (guint o = 0; o < g->members->len; o++) {
+                        const CheckConfig *config = ((Check *) g_ptr_array_index(g->members, o))->config;
+
+                        if (config->type == CHECK_TYPE_UNIT && !g_ptr_array_find_with_equal_func(units, config->unit, g_str_equal, NULL))
+                                g_ptr_array_add(units, g_strdup(config->unit));
+                }
+        }
+        g_ptr_array_sort(units, compare_text);
+        return units;
+}
+
+/* Who is new hears what others have been told; what nobody asks for any more is not kept up to date. */
+static void commit_units(Checks *c) {
+        g_autoptr(GPtrArray) units = checks_units(c);
+        GHashTableIter iter;
+        gpointer name;
+
+        g_hash_table_iter_init(&iter, c->units);
+        while (g_hash_table_iter_next(&iter, &name, NULL))
+                if (!g_ptr_array_find_with_equal_func(units, name, g_str_equal, NULL))
+                        g_hash_table_iter_remove(&iter);
+        for (guint k = 0; k < c->groups->len; k++) {
+                const Group *g = g_ptr_array_index(c->groups, k);
+
+                for (guint o = 0; o < g->members->len; o++) {
+                        Check *member = g_ptr_array_index(g->members, o);
+                        const char *state = member->config->type == CHECK_TYPE_UNIT ? g_hash_table_lookup(c->units, member->config->unit) : NULL;
+
+                        if (state)
+                                set_unit_fact(member, state);
+                }
+        }
+}
+
 void checks_commit(Checks *c) {
         g_autoptr(GKeyFile) f = g_key_file_new();
         g_autofree char *text = NULL;
@@ -381,6 +452,11 @@ void checks_commit(Checks *c) {
         }
         text = c->probes->len > 0 ? g_key_file_to_data(f, NULL, NULL) : NULL;
         checker_set_probes(c->checker, text, c->probes->len);
+        /* a process that has the very same probes goes on, though they may be another instance's now */
+        for (guint k = 0; checker_runs(c->checker) && k < c->probes->len; k++)
+                if (!((Check *) g_ptr_array_index(c->probes, k))->probed)
+                        begin_patience(g_ptr_array_index(c->probes, k));
+        commit_units(c);
 }
 
 void checks_on_link(Checks *c, const char *interface, bool up) {
@@ -396,47 +472,21 @@ void checks_on_link(Checks *c, const char *interface, bool up) {
         }
 }
 
-/* systemd.unit(5): a unit that reloads is active all the while. */
-static bool is_active(const char *active_state) {
-        return g_str_equal(active_state, "active") || g_str_equal(active_state, "reloading") || g_str_equal(active_state, "refreshing");
-}
-
 void checks_on_unit(Checks *c, const char *unit, const char *active_state) {
+        if (active_state)
+                g_hash_table_insert(c->units, g_strdup(unit), g_strdup(active_state));
+        else
+                g_hash_table_remove(c->units, unit);
         for (guint k = 0; k < c->groups->len; k++) {
                 const Group *g = g_ptr_array_index(c->groups, k);
 
                 for (guint o = 0; o < g->members->len; o++) {
                         Check *member = g_ptr_array_index(g->members, o);
 
-                        if (member->config->type != CHECK_TYPE_UNIT || !g_str_equal(member->config->unit, unit))
-                                continue;
-                        if (active_state)
-                                set_fact(member, is_active(active_state) ? FACT_GOOD : FACT_BAD, active_state);
-                        else
-                                set_fact(member, FACT_UNKNOWN, "the service manager does not answer");
+                        if (member->config->type == CHECK_TYPE_UNIT && g_str_equal(member->config->unit, unit))
+                                set_unit_fact(member, active_state);
                 }
         }
-}
-
-static gint compare_text(gconstpointer a, gconstpointer b) {
-        return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-GPtrArray *checks_units(const Checks *c) {
-        GPtrArray *units = g_ptr_array_new_with_free_func(g_free);
-
-        for (guint k = 0; k < c->groups->len; k++) {
-                const Group *g = g_ptr_array_index(c->groups, k);
-
-                for (guint o = 0; o < g->members->len; o++) {
-                        const CheckConfig *config = ((Check *) g_ptr_array_index(g->members, o))->config;
-
-                        if (config->type == CHECK_TYPE_UNIT && !g_ptr_array_find_with_equal_func(units, config->unit, g_str_equal, NULL))
-                                g_ptr_array_add(units, g_strdup(config->unit));
-                }
-        }
-        g_ptr_array_sort(units, compare_text);
-        return units;
 }
 
 void checks_statistics(const Checks *c, const char *instance, ChecksStatistics *ret) {

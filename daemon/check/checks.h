@@ -20,10 +20,10 @@ typedef struct ChecksStatistics {
 
 int checks_new(Checks **ret, sd_event *event, const char *checker, ChecksReport report, void *userdata); /* checker: path of vipd-checker */
 Checks *checks_free(Checks *c);
-/* Makes the checks of an instance these; those of the same name keep their verdict. configs: CheckConfig *, borrowed until the next such call for
- * this instance; NULL: it has none any more. trusted: what is new counts as passing until it is known, as the instance is a master or was one before a
+/* Makes the checks of an instance these; those of the same name keep their verdict. configs: CheckConfig *, referenced; NULL: it has
+ * none any more. trusted: what is new counts as passing until it is known, as the instance is a master or was one before a
  * restart; but for those in failing (names, or NULL). Else it counts as failed. */
-void checks_set(Checks *c, const char *instance, const GPtrArray *configs, bool trusted, const char *const *failing);
+void checks_set(Checks *c, const char *instance, GPtrArray *configs, bool trusted, const char *const *failing);
 void checks_commit(Checks *c); /* after a round of checks_set(): what probes them is told */
 /* Facts, for whoever checks them. */
 void checks_on_link(Checks *c, const char *interface, bool up);
