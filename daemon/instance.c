@@ -733,8 +733,8 @@ static void set_health(Instance *i, bool healthy, uint64_t now_usec) {
                         i->group->stepped(i->group_userdata, i, now_usec);
         } else if (healthy && election_is_barred(&i->election, ELECTION_REASON_HEALTH))
                 step(i, &bar, NULL, now_usec);
-        else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) &&
-                 !(i->leaving && i->farewell.type != ELECTION_EVENT_DEMOTE)) /* who leaves for longer is judged when he has left */
+        else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) && !i->leaving)
+                /* who leaves anyway, as somebody said, does so as that was said, and is judged when he has left */
                 leave(i, &bar, true, now_usec);
 }
 
@@ -750,6 +750,21 @@ static void update_health(Instance *i, uint64_t now_usec) {
         }
         update_demotion(i, now_usec);
         set_health(i, healthy, now_usec);
+}
+
+/* Where a check stands in the configuration. */
+static guint check_position(const Instance *i, const char *name) {
+        guint k = 0;
+
+        while (k < i->config->checks->len && !g_str_equal(((CheckConfig *) g_ptr_array_index(i->config->checks, k))->name, name))
+                k++;
+        return k;
+}
+
+static gint compare_checks(gconstpointer a, gconstpointer b, gpointer userdata) {
+        const InstanceCheck *const *x = a, *const *y = b;
+
+        return (gint) check_position(userdata, (*x)->name) - (gint) check_position(userdata, (*y)->name);
 }
 
 static InstanceCheck *find_check(const Instance *i, const char *name) {
@@ -774,6 +789,7 @@ void instance_set_check(Instance *i, const char *name, CheckState state, bool fa
                 check = g_new0(InstanceCheck, 1);
                 check->name = g_strdup(name);
                 g_ptr_array_add(i->checks, check);
+                g_ptr_array_sort_with_data(i->checks, compare_checks, i);
         }
         check->state = state;
         check->failed = failed;
@@ -793,7 +809,9 @@ static void drop_checks(Instance *i, uint64_t now_usec) {
                 if (!find_check_config(i, check->name))
                         g_ptr_array_remove_index(i->checks, k - 1);
         }
-        if (i->checks->len != before)
+        g_ptr_array_sort_with_data(i->checks, compare_checks, i);
+        /* observers compare, and tell only what is another */
+        if (before > 0)
                 notify(i, INSTANCE_CHANGE_CHECKS, NULL);
         update_health(i, now_usec);
 }

@@ -495,7 +495,8 @@ static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
                 listen(e, dead_usec(e));
         if (better)
                 e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
-        if (e->state == ELECTION_STATE_MASTER && !same)
+        /* who goes on after a restart has no link yet, and says it with his next advert */
+        if (e->state == ELECTION_STATE_MASTER && !same && e->ipv4.n_bytes + e->ipv6.n_bytes > 0)
                 send_advert(e, u);
 }
 

@@ -43,7 +43,7 @@ BREAKS = [
     (ELECTION, '        } else if (disputed) {', '        } else if (false) {', 'the last word of a loser is taken for a reign'),
     (ELECTION, '        if (e->now_usec < e->spread_until_usec)\n', '        if (false)\n',
      'who lost a tie returns in step with a BSD that lost it too'),
-    (ELECTION, 'if (e->state == ELECTION_STATE_MASTER && !same)', 'if (false)', 'a demotion is not told'),
+    (ELECTION, 'if (e->state == ELECTION_STATE_MASTER && !same && ', 'if (false && ', 'a demotion is not told'),
     (ELECTION, 'return skew_effective(e->config.advskew, e->demotion);', 'return e->config.advskew;', 'demotion is ignored'),
     (ELECTION, '(e->config.demotion_byte ? (unsigned) demotion << 16 : 0)', '0u', "OpenBSD's demotion is ignored where it was agreed on"),
     (ELECTION, '        bow_out(u);\n        become_backup(e, reason, u);\n        e->eligible',
