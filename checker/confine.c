@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Called once by main(), before anything foreign is read: no capabilities, none to be had again, nothing of our starter's environment, and the
- * first to go when processor or memory are short. */
+/* Called once by main(), before anything foreign is read: no capabilities, none to be had again, no file to write to, nothing of our starter's
+ * environment, and the first to go when processor or memory are short. */
 #include "checker/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -49,6 +51,29 @@ static int drop_capabilities(char **argv) {
         return have_capabilities() ? -EPERM : 0;
 }
 
+/* vipd's user is ours, and so would be its files: what it held, what it was told by an administrator. A kernel without Landlock leaves that to the
+ * service's sandbox, which cannot tell the two of us apart. */
+static void forbid_writing(void) {
+        static const char *const free_to_all[] = { "/dev", "/tmp", "/var/tmp" };
+        const struct landlock_ruleset_attr forbidden = {
+                .handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                                     LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+                                     LANDLOCK_ACCESS_FS_MAKE_SYM,
+        };
+        g_auto(AutoFd) rules = (int) syscall(SYS_landlock_create_ruleset, &forbidden, sizeof(forbidden), 0);
+
+        for (size_t k = 0; rules >= 0 && k < G_N_ELEMENTS(free_to_all); k++) {
+                g_auto(AutoFd) fd = open(free_to_all[k], O_PATH | O_DIRECTORY | O_CLOEXEC);
+                const struct landlock_path_beneath_attr allowed = { .allowed_access = forbidden.handled_access_fs, .parent_fd = fd };
+
+                if (fd >= 0)
+                        (void) syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &allowed, 0);
+        }
+        if (rules >= 0)
+                (void) syscall(SYS_landlock_restrict_self, rules, 0);
+}
+
 /* All of it as far as it is allowed: the service's filter of system calls forbids some, and takes care of the rest. */
 static void be_humble(void) {
         const struct sched_param ordinary = { .sched_priority = 0 };
@@ -83,6 +108,7 @@ int confine(char **argv) {
         /* We end by the end of our socket; this is for the case that we cannot. */
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         be_humble();
+        forbid_writing();
         (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core file may carry the password of a URL */
         (void) clearenv();                         /* proxies, key logs, credentials, the service manager's socket */
         return 0;

@@ -39,6 +39,7 @@ BOOT_TIMEOUT = 60.0
 # what a container has no use for, and what would only make noise
 MASKED = ["networking.service", "console-getty.service", "getty@tty1.service", "systemd-logind.service", "e2scrub_reap.service",
           "systemd-pstore.service"]
+SYSTEM_CALLS = ["bpf", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat", "SYSTEMD_COLORS": "0"}
 
 
@@ -172,8 +173,8 @@ class Node(net.Host):
         os.makedirs(self.group, exist_ok=True)
         argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
                 f"--network-namespace-path=/run/netns/{self.name}", "--register=no", "--keep-unit", "--console=read-only", "--boot",
-                # as on a real host: units may raise their limits, and filter what they send, as IPAddressDeny= does
-                "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_SYS_RESOURCE", "--system-call-filter=bpf",
+                # as on a real host: units may raise their limits, IPAddressDeny= is enforced, and a process may deny itself files
+                "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_SYS_RESOURCE", f"--system-call-filter={' '.join(SYSTEM_CALLS)}",
                 *(f"systemd.mask={unit}" for unit in MASKED)]
         environment = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
         group = self.group
