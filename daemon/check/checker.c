@@ -26,6 +26,8 @@
 #define RESTART_LAST_USEC USEC_PER_SEC
 /* What has run so long has not died at once. */
 #define RUN_LONG_USEC (60 * USEC_PER_SEC)
+/* So long after the end of its socket a process has ended, or never will by itself. */
+#define END_USEC (2 * USEC_PER_SEC)
 /* Reports taken in one pass of the loop; the rest waits for the next, behind adverts and timers. */
 #define REPORTS_PER_PASS 16
 #define FDS_ABOVE 10
@@ -69,19 +71,36 @@ static void forget_process(Checker *c) {
 }
 
 static int on_reaped(sd_event_source *source, const siginfo_t *si, void *userdata) {
-        (void) sd_event_source_set_floating(source, false); /* nobody else has it */
+        return 0;
+}
+
+/* The two belong to the loop, which nobody else may outlive. */
+static int on_overstayed(sd_event_source *source, uint64_t usec, void *userdata) {
+        sd_event_source *child = userdata;
+
+        if (sd_event_source_send_child_signal(child, SIGKILL, NULL, 0) >= 0) {
+                (void) sd_event_source_set_time_relative(source, END_USEC);
+                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        (void) sd_event_source_set_floating(child, false);
+        (void) sd_event_source_set_floating(source, false);
         return 0;
 }
 
 static void reap_later(const Checker *c, pid_t pid) {
-        sd_event_source *s = NULL;
+        sd_event_source *child = NULL, *timer = NULL;
 
-        if (sd_event_add_child(c->event, &s, pid, WEXITED, on_reaped, NULL) >= 0)
-                (void) sd_event_source_set_floating(s, true);
-        sd_event_source_unref(s);
+        if (sd_event_add_child(c->event, &child, pid, WEXITED, on_reaped, NULL) < 0)
+                return;
+        (void) sd_event_source_set_floating(child, true);
+        if (sd_event_add_time_relative(c->event, &timer, CLOCK_BOOTTIME, END_USEC, EVENT_ACCURACY_USEC, on_overstayed, child) >= 0)
+                (void) sd_event_source_set_floating(timer, true);
+        sd_event_source_unref(timer);
+        sd_event_source_unref(child);
 }
 
-/* The end of the socket alone would do for one that is well; it ends those it started. One that is not is killed. */
+/* The end of the socket alone does for one that is well; it ends those it started. One that is not is killed. */
 static void end_process(Checker *c, bool kill_it) {
         pid_t pid = c->pid;
 
