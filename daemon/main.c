@@ -66,6 +66,21 @@ static void daemon_clear(Daemon *d) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Daemon, daemon_clear)
 
+/* What --bus=none cannot do. */
+static void leave_out_systemd(InstanceConfig *c) {
+        if (c->takeover.units_before_address) {
+                log_warning("%s: UnitsBeforeAddress= needs systemd's bus, which --bus=none leaves out; ignoring it", c->name);
+                c->takeover.units_before_address = false;
+        }
+        for (guint k = 0; k < c->checks->len; k++) {
+                const CheckConfig *check = g_ptr_array_index(c->checks, k);
+
+                if (check->type == CHECK_TYPE_UNIT)
+                        log_warning("%s: check %s asks for a unit, for which it needs systemd's bus, which --bus=none leaves out; it counts as failed",
+                                    c->name, check->name);
+        }
+}
+
 static ConfigSet *load(void *userdata) {
         const Daemon *d = userdata;
         ConfigSet *set = config_load(d->directories, g_getenv("CREDENTIALS_DIRECTORY"));
@@ -75,10 +90,8 @@ static ConfigSet *load(void *userdata) {
         for (guint k = 0; !d->targets && k < set->entries->len; k++) {
                 const ConfigEntry *e = g_ptr_array_index(set->entries, k);
 
-                if (e->config && e->config->takeover.units_before_address) {
-                        log_warning("%s: UnitsBeforeAddress= needs systemd's bus, which --bus=none leaves out; ignoring it", e->name);
-                        e->config->takeover.units_before_address = false;
-                }
+                if (e->config)
+                        leave_out_systemd(e->config);
         }
         return set;
 }

@@ -38,14 +38,20 @@ def test_each_event_is_explained(lab):
     """Everything that an operator may alert on is made to happen, and journalctl -x fills our text with its fields."""
     def prepare(node):
         node.configure({"web": hosts.instance((VIP, VIP6), Takeover_UpScript="/usr/bin/false"),
-                        # there is no way to this peer
+                        # there is no way to this peer, see below
                         "lonely": hosts.instance(("192.0.2.60",), vhid=8, CARP_Peers="198.51.100.1"),
-                        "broken": "[VIP]\nAddress=nonsense\n"})
+                        "broken": "[VIP]\nAddress=nonsense\n",
+                        "sick": hosts.instance(("192.0.2.61",), vhid=9, **{"Check hook_Type": "unit", "Check hook_Unit": "cured.service",
+                                                                          "Check hook_Interval": "100ms"})})
+        node.write("/etc/systemd/system/cured.service", "[Service]\nExecStart=sleep infinity\n")
+        node.drop_in("deny", "[Service]\nIPAddressDeny=198.51.100.1\n")
         node.hook("sick.service", "Type=oneshot\nExecStart=false")
     n1, client = lab.booted(1, prepare)
     n1.wait_state("master")
-    for name in ("STATE_CHANGE", "CONFIG_PROBLEM", "SCRIPT_FAILED", "UNIT_FAILED", "SEND_FAILED"):
+    for name in ("STATE_CHANGE", "CONFIG_PROBLEM", "SCRIPT_FAILED", "UNIT_FAILED", "SEND_FAILED", "CHECK_FAILED"):
         happened(n1, name)
+    n1.systemctl("start", "cured.service")
+    happened(n1, "CHECK_PASSED")
     wait(lambda: lab.holder() == 1, "the address")
     n1.ip("addr", "del", f"{VIP}/32", "dev", "eth0")
     happened(n1, "ADDRESS_RESTORED")

@@ -3,6 +3,7 @@
 """What a packager installs: it starts as the README says, is what systemd calls a good service, and has no more rights than it
 needs."""
 
+import json
 import os
 import re
 
@@ -103,6 +104,16 @@ def test_peers_are_reached_from_the_sandbox(lab):
     wait(lambda: n1.state() == "master" and lab.holder() is not None, "n1 takes over", 10)
     for node in n1, n2:
         check(node.journal(hosts.message_id("SEND_FAILED")) == [], f"no advert of {node.name} was refused")
+
+
+def test_the_sandbox_lets_unicast_through(lab):
+    """Adverts to Peers= leave by an IP socket, other than those to everybody."""
+    def prepare(node):
+        node.configure(advskew=50 * (node.number - 1), CARP_Peers=f"192.0.2.{3 - node.number}")
+    n1, n2, _ = lab.booted(2, prepare)
+    n1.wait_state("master")
+    wait(lambda: n2.get("Master") == n1.address, "n2 hears n1")
+    check(json.loads(n1.call("GetStatistics").stdout)["data"][0]["send-errors"] == 0, "nothing is refused")
 
 
 def test_a_call_on_the_bus_starts_it(lab):

@@ -311,5 +311,13 @@ def test_full_stderr_blocks_nothing(lab):
     check(len(late) > 4 and max(late) < 400_000, f"spacing {late}")
 
 
+def test_without_a_bus_nobody_tells_of_units(lab):
+    """A check that can never pass is said so."""
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(**{"Check thing_Type": "unit", "Check thing_Unit": "thing.service"})
+    a.wait_line("web: check thing asks for a unit, .* --bus=none leaves out; it counts as failed")
+    a.wait_state("master")
+
+
 if __name__ == "__main__":
     L.main()
