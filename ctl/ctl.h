@@ -35,6 +35,7 @@ typedef struct Ctl {
 
 CtlExit verb_change(Ctl *c); /* demote, promote, enable, disable */
 CtlExit verb_check(Ctl *c);
+CtlExit verb_import(Ctl *c);
 CtlExit verb_is_master(Ctl *c);
 CtlExit verb_list(Ctl *c);
 CtlExit verb_metrics(Ctl *c);
@@ -43,3 +44,6 @@ CtlExit verb_reload(Ctl *c);
 CtlExit verb_statistics(Ctl *c);
 CtlExit verb_status(Ctl *c);
 CtlExit verb_wait(Ctl *c);
+
+/* vipctl import, whole: argv[0] is the verb; returns the exit code. */
+int import_main(int argc, char **argv);

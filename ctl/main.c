@@ -39,6 +39,7 @@ static const Verb verbs[] = {
         { "wait", "NAME STATE", "Wait for init, backup or master", 2, 2, TAKES_TIMEOUT, verb_wait },
         { "statistics", "NAME", "Counters of an instance", 1, 1, TAKES_JSON, verb_statistics },
         { "metrics", "", "All numbers, as OpenMetrics text", 0, 0, 0, verb_metrics },
+        { "import", "KIND ...", "Convert ucarp, ifupdown, keepalived", 1, UINT_MAX, LOCAL, verb_import },
         { "check", "[DIR]", "Check the configuration on disk", 0, 1, TAKES_JSON | LOCAL, verb_check },
 };
 
@@ -205,6 +206,9 @@ int main(int argc, char **argv) {
 
         /* characters as the terminal has them; words and days stay as the manual shows them */
         (void) setlocale(LC_CTYPE, "");
+        /* has options of its own, and takes another program's words */
+        if (argc > 1 && g_str_equal(argv[1], "import"))
+                return import_main(argc - 1, argv + 1);
         if (parse(argc, argv, &options) < 0)
                 return CTL_USAGE;
         if (options.version) {

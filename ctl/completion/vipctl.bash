@@ -11,7 +11,7 @@ _vipctl() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb= n=0 i word
         local options='--host= --machine= --json= --for= --timeout= --quiet --no-pager --no-legend --no-ask-password --version --help'
         local short='-H -M -q -h'
-        local verbs='list status monitor demote promote enable disable reload is-master wait statistics metrics check'
+        local verbs='list status monitor demote promote enable disable reload is-master wait statistics metrics import check'
         COMPREPLY=()
 
         # readline takes --json=short for three words
@@ -63,6 +63,12 @@ _vipctl() {
                 case $n in
                 0) mapfile -t COMPREPLY < <(compgen -W "$(__vipctl_names)" -- "$cur") ;;
                 1) mapfile -t COMPREPLY < <(compgen -W 'init backup master' -- "$cur") ;;
+                esac
+                ;;
+        import)
+                case $n in
+                0) mapfile -t COMPREPLY < <(compgen -W 'ucarp ifupdown keepalived' -- "$cur") ;;
+                1) mapfile -t COMPREPLY < <(compgen -A file -- "$cur") ;;
                 esac
                 ;;
         check) [[ $n -gt 0 ]] || mapfile -t COMPREPLY < <(compgen -A directory -- "$cur") ;;

@@ -56,9 +56,12 @@ complete -c vipctl -n 'test (__vipctl_count) = -1' -a is-master -d 'Whether this
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a wait -d 'Wait for init, backup or master'
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a statistics -d 'Counters of an instance'
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a metrics -d 'All numbers, as OpenMetrics text'
+complete -c vipctl -n 'test (__vipctl_count) = -1' -a import -d 'Convert ucarp, ifupdown, keepalived'
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a check -d 'Check the configuration on disk'
 
 complete -c vipctl -n '__vipctl_verb status demote promote enable disable' -a '(__vipctl_names)' -d Instance
 complete -c vipctl -n '__vipctl_first is-master statistics wait' -a '(__vipctl_names)' -d Instance
 complete -c vipctl -n '__vipctl_verb wait; and test (__vipctl_count) = 1' -a 'init backup master' -d State
+complete -c vipctl -n '__vipctl_first import' -a 'ucarp ifupdown keepalived' -d Kind
+complete -c vipctl -n '__vipctl_verb import; and test (__vipctl_count) = 1' -F
 complete -c vipctl -n '__vipctl_first check' -a '(__fish_complete_directories)'

@@ -12,7 +12,7 @@ from lab import Terminal, TREE, VIPCTL, bus, environment, equal, main
 
 PROMPT = "VIPCTL-PROMPT> "
 END = "VIPCTL-END"
-VERBS = {"list", "status", "monitor", "demote", "promote", "enable", "disable", "reload", "is-master", "wait", "statistics", "metrics", "check"}
+VERBS = {"list", "status", "monitor", "demote", "promote", "enable", "disable", "reload", "is-master", "wait", "statistics", "metrics", "import", "check"}
 # what is typed, what is offered, and what is not
 CASES = (
     ("vipctl ", VERBS, {"web", "web2"}),
@@ -30,6 +30,8 @@ CASES = (
     ("vipctl reload ", set(), {"web", "web2", "list"}),
     ("vipctl --json=", {"pretty", "short", "off"}, {"web", "list"}),
     ("vipctl --no-", {"--no-pager", "--no-legend", "--no-ask-password"}, {"--json", "list"}),
+    ("vipctl import ", {"ucarp", "ifupdown", "keepalived"}, {"web", "list"}),
+    ("vipctl import keepalived /run/conf", {"config"}, {"list", "ucarp"}),
     ("vipctl check /run/conf", {"config"}, {"list"}),
 )
 

@@ -76,6 +76,11 @@ ROOMS = [
     ("checker/confine.?", ['"checker/confine.h"', UTIL] + POSIX),
     ("checker/main.c", ['"checker/confine.h"', '"checker/probe.h"', UTIL] + GLIB + POSIX + LOOP),
     # a client: waits, forks a pager and polkit's agent, and shares with the daemon the strings of the bus and the reader of configuration
+    # what of it reads foreign files is text in, text out; only the part that takes ucarp's command line knows the daemon's parser of it
+    ("ctl/import.?", ['"ctl/import.h"', '"config.h"'] + ISO_C + GLIB),
+    ("ctl/*-syntax.?", ['"ctl/*-syntax.h"', '"ctl/import.h"'] + ISO_C + GLIB),
+    ("ctl/import-keepalived*.?", ['"ctl/import-keepalived.h"', '"ctl/keepalived-syntax.h"', CONFIG, "<net/if.h>", "<sys/socket.h>"] + ISO_C + GLIB),
+    ("ctl/import-ucarp.?", ['"ctl/import*.h"', '"ctl/client.h"', '"config-address.h"', '"ucarp-options.h"', '"util/log.h"'] + GLIB + POSIX),
     ("ctl/*", ['"ctl/*"', CONFIG, '"dbus/names.h"', "<systemd/sd-*.h>"] + GLIB + POSIX),
     ("container/settings.?", ['"settings.h"', CONFIG, PROTO] + GLIB + POSIX),
     ("container/default-interface.?", ['"default-interface.h"', PROTO] + GLIB + POSIX),

@@ -1,0 +1,1 @@
+/usr/sbin/ucarp --interface=enp1s0 --srcip=192.0.2.7 --vhid=5 --pass=relay --addr=192.0.2.70 --advbase=2 --advskew=50 --deadratio=5 --upscript=/run/up --downscript=/run/down --preempt --neutral --shutdown --ignoreifstate --nomcast --xparam='24 web' --facility=local3

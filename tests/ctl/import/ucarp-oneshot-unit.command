@@ -1,0 +1,1 @@
+/usr/sbin/ucarp --interface=ens33 --pass=kXaTwPq2 --srcip=198.51.100.210 --vhid=1 --addr=198.51.100.201 --shutdown --preempt --upscript=/usr/share/ucarp/vip-up --downscript=/usr/share/ucarp/vip-down -B
