@@ -38,21 +38,26 @@ static const KeepalivedNode *definition(const Track *t, const char *word, const 
         return NULL;
 }
 
+/* As keepalived takes it: what is no number is 0. Within what a weight and a count may be. */
+static int number(const char *text) {
+        return (int) CLAMP(g_ascii_strtoll(text, NULL, 10), -254, 254);
+}
+
 /* The weight in "NAME weight N" or in a statement of the definition. */
 static int weight_of(const KeepalivedNode *entry, const KeepalivedNode *definition) {
         const KeepalivedNode *own = definition ? child(definition, "weight") : NULL;
 
         for (guint k = 1; k + 1 < entry->words->len; k++)
                 if (g_str_equal(keepalived_word(entry, k), "weight"))
-                        return atoi(keepalived_word(entry, k + 1));
-        return own ? atoi(keepalived_word(own, 1)) : 0;
+                        return number(keepalived_word(entry, k + 1));
+        return own ? number(keepalived_word(own, 1)) : 0;
 }
 
 /* The header and what a failure does. False: there is no room for it. */
 static bool begin_check(Track *t, const KeepalivedNode *entry, const char *name, const char *type, int weight) {
         g_autofree char *clean = import_name(name), *header = g_strdup_printf("\n[Check %s]\n", clean);
         GString *out = t->v->checks;
-        unsigned size = (unsigned) CLAMP(abs(CLAMP(weight, -254, 254)), 0, 254);
+        unsigned size = (unsigned) abs(weight);
 
         if (strstr(out->str, header))
                 return false; /* tracked twice */
@@ -171,7 +176,7 @@ static void set_time(Track *t, const KeepalivedNode *definition, const char *wor
 static void set_times(Track *t, const KeepalivedNode *definition, const char *word, const char *key) {
         const KeepalivedNode *n = child(definition, word);
 
-        import_set_number(t->v->checks, key, (unsigned) CLAMP(n ? atoi(keepalived_word(n, 1)) : 1, 1, 100));
+        import_set_number(t->v->checks, key, (unsigned) CLAMP(n ? number(keepalived_word(n, 1)) : 1, 1, 100));
 }
 
 static void judge_script(Track *t, const KeepalivedNode *definition) {

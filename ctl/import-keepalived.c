@@ -2,7 +2,6 @@
 #include "ctl/import-keepalived.h"
 
 #include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 

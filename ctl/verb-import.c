@@ -97,12 +97,13 @@ static Import *from_keepalived(const char *path) {
         g_autofree char *head = g_strdup_printf("Imported by vipctl from %s. VRRP is not CARP: hosts with keepalived and hosts with vipd do not hear each other "
                                                 "and would both hold the addresses. All hosts of the group move at once.",
                                                 path);
-        g_autofree char *id = NULL;
         Import *i = import_new(head);
         KeepalivedNode *root;
 
-        if (uname(&host) == 0)
-                reader.config_id = id = g_strndup(host.nodename, strcspn(host.nodename, "."));
+        if (uname(&host) == 0) {
+                host.nodename[strcspn(host.nodename, ".")] = '\0';
+                reader.config_id = host.nodename;
+        }
         root = keepalived_parse(i, &reader, path);
         import_keepalived(i, root);
         keepalived_node_free(root);
