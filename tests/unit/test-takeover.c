@@ -278,10 +278,12 @@ static void test_nothing_of_ours_is_inherited(Fixture *f, gconstpointer data) {
         g_auto(AutoFd) leak = fcntl(STDERR_FILENO, F_DUPFD, 30);
         g_assert_cmpint(leak, >=, 30);
         (void) signal(SIGPIPE, SIG_IGN);
+        /* Signals 32 and 33 are the C library's own: its posix_spawn(), by which make starts programs, leaves them ignored, and its signal()
+         * does not know them. */
         g_autofree char *body =
                 g_strdup_printf("[ -e /proc/$$/fd/%i ] && echo leak >> $out\n"
                                 "readlink /proc/$$/fd/0 >> $out\n"
-                                "grep -E '^Sig(Blk|Ign)' /proc/$$/status | cut -f2 >> $out\n"
+                                "grep -E '^Sig(Blk|Ign)' /proc/$$/status | cut -f2 | sed 's/^0000000[01][08]0000000$/0000000000000000/' >> $out\n"
                                 "[ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] && echo leader >> $out",
                                 leak);
         write_script(f, body);
