@@ -452,7 +452,8 @@ def run_lab(script, name):
     return status
 
 
-def main():
+def main(prepare=lambda: image.prepare(BUILD, CACHE)):
+    """prepare: makes the layers of the hosts, and returns them."""
     script = os.path.abspath(sys.modules["__main__"].__file__)
     found = net.cases(vars(sys.modules["__main__"]))
     arguments = sys.argv[1:]
@@ -471,7 +472,7 @@ def main():
         sys.exit(77)
     sweep()
     try:
-        os.environ["VIPD_TEST_LAYERS"] = json.dumps(image.prepare(BUILD, CACHE))
+        os.environ["VIPD_TEST_LAYERS"] = json.dumps(prepare())
     except image.Unfit as reason:
         print(f"skipped: {reason}")
         sys.exit(77)

@@ -17,7 +17,11 @@ import subprocess
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light", "python3",
             # what vipd and vipd-checker link
-            "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200", "libcurl4", "ca-certificates"]
+            "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200", "libcurl4", "ca-certificates",
+            # what DOWNLOADED needs
+            "ifupdown", "net-tools", "libpcap0.8"]
+# packages that lie in /srv, for a test to install
+DOWNLOADED = ["ucarp"]
 
 # Nothing here ever reads a manual, and nothing but what a test starts should run.
 TIDY = r"""set -eu
@@ -62,8 +66,9 @@ def make(path, fill):
 
 
 def bootstrap(path):
+    download = f'cd "$1/srv" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --quiet --quiet download {" ".join(DOWNLOADED)}'
     quiet("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-          "--aptopt=Apt::Install-Recommends false", SUITE, path)
+          "--aptopt=Apt::Install-Recommends false", f"--customize-hook={download}", SUITE, path)
     quiet("sh", "-c", TIDY, "sh", path)
 
 
@@ -76,6 +81,13 @@ def digest(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
+def debian(directory):
+    """Returns the Debian root alone. `directory`: where to keep it."""
+    os.makedirs(directory, exist_ok=True)
+    with locked(f"{directory}/lock"):
+        return make(f"{directory}/debian-{digest(SUITE, PACKAGES, DOWNLOADED, TIDY)}", bootstrap)
+
+
 def prepare(build, directory):
     """Returns the layers of a host, the topmost first. `build`: meson's build directory; `directory`: where to keep them."""
     with open(f"{build}/meson-info/intro-installed.json") as f:
@@ -83,7 +95,6 @@ def prepare(build, directory):
     if not any(where == "/usr/sbin/vipd" for where in installed.values()):
         raise Unfit("vipd is not installed below /usr: configure the build with --prefix=/usr, as a package does")
     content = sorted((source, where, os.stat(source).st_mtime_ns, os.stat(source).st_size) for source, where in installed.items())
-    os.makedirs(directory, exist_ok=True)
+    root = debian(directory)
     with locked(f"{directory}/lock"):
-        return [make(f"{directory}/package-{digest(content)}", lambda path: install(build, path)),
-                make(f"{directory}/debian-{digest(SUITE, PACKAGES, TIDY)}", bootstrap)]
+        return [make(f"{directory}/package-{digest(content)}", lambda path: install(build, path)), root]
