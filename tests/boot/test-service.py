@@ -22,7 +22,7 @@ def several(node, **keys):
 
 
 def test_the_readme_leads_to_a_master(lab):
-    """The five minutes of the README, on a host that has never seen vipd."""
+    """What the README says for a host without packages, and that has never seen vipd."""
     package, lab.layers = lab.layers[0], lab.layers[1:]
     n1, client = lab.booted(1, vipd=False)
     run("cp", "-a", f"{package}/.", n1.root)
