@@ -33,14 +33,24 @@ def pair(lab, *more, **keys):
     return n1, n2, a, b
 
 
+def content(name):
+    """{path: (mode, owner)} of an image."""
+    top = run("podman", "image", "mount", name).stdout.strip()
+    found = {}
+    for where, directories, names in os.walk(top):
+        for path in (os.path.join(where, n) for n in directories + names):
+            s = os.lstat(path)
+            found[path[len(top):]] = (oct(s.st_mode), s.st_uid)
+    return found
+
+
 def test_small_and_nothing_that_is_not_needed(lab):
     size = int(run("podman", "image", "inspect", "--format={{.Size}}", IMAGE).stdout)
     check(size < 60 << 20, f"{size} bytes")
-    mounted = run("podman", "image", "mount", IMAGE).stdout.strip()
-    found = [os.path.join(where, name)[len(mounted):] for where, _, names in os.walk(mounted) for name in names]
-    programs = {path for path in found if os.access(mounted + path, os.X_OK) and ".so" not in path and not os.path.islink(mounted + path)}
-    check(programs <= {"/usr/sbin/vipd", "/usr/sbin/vipd-container", "/usr/libexec/vipd/vipd-checker"}, f"{programs}")
-    check({"/usr/sbin/vipd", "/etc/ssl/certs/ca-certificates.crt", "/usr/share/doc/libc6/copyright"} <= set(found), f"{found}")
+    found = content(IMAGE)
+    programs = {path for path, (mode, _) in found.items() if mode.startswith("0o100") and int(mode, 8) & 0o111 and ".so" not in path}
+    check(programs == {"/usr/sbin/vipd", "/usr/sbin/vipd-container", "/usr/libexec/vipd/vipd-checker"}, f"{programs}")
+    check({"/etc/ssl/certs/ca-certificates.crt", "/usr/share/doc/libc6/copyright", "/usr/share/doc/libcurl4/copyright"} <= set(found), f"{found}")
 
 
 def test_two_elect_and_a_stopped_one_bows_out(lab):
@@ -301,6 +311,9 @@ def test_the_containerfile_makes_the_same(lab):
         return json.loads(run("podman", "image", "inspect", name).stdout)[0]["Config"]
 
     check(config("localhost/vipd:containerfile")["Entrypoint"] == config(IMAGE)["Entrypoint"], "one entry point")
+    ours = {path: (mode, uid and 4711) for path, (mode, uid) in content(IMAGE).items()}
+    theirs = content("localhost/vipd:containerfile")
+    check(ours == theirs, f"{set(ours.items()) ^ set(theirs.items())}")
     run("podman", "tag", "localhost/vipd:containerfile", IMAGE)
     a = n1.container(VIP, KEY, ADVBASE=0, ADVSKEW=64)
     a.wait_state("master")
