@@ -215,23 +215,18 @@ def test_every_way_to_confine_it(lab):
 
 
 def test_a_restarted_one_starts(lab):
-    """On what the one before left in the same container."""
+    """On what the one before left in the same container, however it ended."""
     (n1,) = lab.nodes(1)
-    a = n1.container(VIP, KEY, options=["--detach"], ADVBASE=0, ADVSKEW=64)
-    check(a.end() == 0, a.text())
-    wait(n1.holds, "master")
-    for signal_name in ("TERM", "KILL"):
-        n1.podman("kill", f"--signal={signal_name}", a.name)
-        wait(lambda: not n1.holds(), signal_name)
-        n1.podman("wait", a.name)
-        if signal_name == "TERM":
-            n1.podman("rm", "--force", "--ignore", a.name)
-            n1.podman("run", "--detach", f"--name={a.name}", f"--cgroup-parent=/{containers.PARENT}", "--network=host", *CAPABILITIES,
-                      "--env=ADVBASE=0", "--env=ADVSKEW=64", IMAGE, VIP, KEY)
-            wait(n1.holds, "master")
-    n1.podman("start", a.name)
+    n1.podman("run", "--detach", "--name=vip", f"--cgroup-parent=/{containers.PARENT}", "--network=host", *CAPABILITIES, "--env=ADVBASE=0",
+              "--env=ADVSKEW=64", IMAGE, VIP, KEY)
+    for signal_name in ("TERM", "KILL", "TERM"):
+        wait(n1.holds, f"master before SIG{signal_name}")
+        n1.podman("kill", f"--signal={signal_name}", "vip")
+        n1.podman("wait", "vip")
+        wait(lambda: not n1.holds(), f"dropped after SIG{signal_name}")
+        n1.podman("start", "vip")
     wait(n1.holds, "master again")
-    n1.podman("stop", a.name)
+    n1.podman("stop", "vip")
     check(not n1.holds(), "dropped")
 
 
@@ -348,7 +343,7 @@ def test_the_compose_file(lab):
         compose(n, "up", "--detach")
     wait(lambda: len(lab.observer.holders(VIP)) == 1, "one master", 15)
     (first,) = lab.observer.holders(VIP)
-    check({e.advskew for e in lab.observer.carp(lab.hosts[f"n{first}"])} == {first}, "the variable arrives")
+    wait(lambda: {e.advskew for e in lab.observer.carp(lab.hosts[f"n{first}"])} == {first}, "the variable arrives", 3)
     compose(lab.hosts[f"n{first}"], "down")
     wait(holder(lab, 3 - first), "the other follows")
     lab.observer.check_never_two()
