@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../net"))
 import lab as net  # noqa: E402
 import image  # noqa: E402
-from lab import check, run  # noqa: E402
+from lab import check, run, wait  # noqa: E402
 
 BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 CACHE = os.environ.get("VIPD_TEST_CONTAINER", os.path.join(BUILD, "tests/container"))
@@ -124,16 +124,23 @@ class Lab(net.Lab):
             if p.running():
                 p.end()
         run("podman", "stop", "--all", "--time=9")
-        remove_groups({PARENT})
+        # podman's own processes leave theirs a moment later
+        wait(lambda: not remove_groups({PARENT}), "control groups empty", 5)
 
 
 def remove_groups(names):
-    """Control groups, which outlive the processes and the lab."""
+    """Control groups, which outlive the processes and the lab. Returns those that are not empty yet."""
+    left = []
     for top, directories, _ in os.walk(GROUPS, topdown=False):
         for path in (os.path.join(top, name) for name in directories):
             if names & set(path.split("/")):
-                with contextlib.suppress(OSError):
+                try:
                     os.rmdir(path)
+                except FileNotFoundError:
+                    pass
+                except OSError:
+                    left.append(path)
+    return left
 
 
 def sweep():
