@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "proto/carp-hmac.h"
+#include "proto/checksum.h"
 #include "proto/vrrp.h"
 
 #include "carp-vectors.h"
@@ -308,6 +309,48 @@ static void test_spoilt_vrrp_is_noise(void) {
         }
 }
 
+static void test_what_is_no_vrrp(void) {
+        static const uint8_t good[] = { 0x31, 7, 100, 1, 0, 100, 0, 0, 192, 0, 2, 10 };
+        static const struct {
+                size_t offset;
+                uint8_t value;
+        } cases[] = { { 0, 0x41 }, { 0, 0x11 }, { 0, 0x32 }, { 0, 0x21 }, { 3, 0 }, { 3, 2 } };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases) + 4; k++) {
+                uint8_t bytes[sizeof(good)];
+                IpGlimpse g = { .source = address("192.0.2.3"), .payload = bytes, .n_payload = sizeof(bytes), .n_present = sizeof(bytes) };
+                unsigned expected = 0;
+                uint16_t sum;
+
+                memcpy(bytes, good, sizeof(bytes));
+                if (k < G_N_ELEMENTS(cases))
+                        bytes[cases[k].offset] = cases[k].value;
+                sum = internet_checksum(bytes, sizeof(bytes));
+                bytes[6] = (uint8_t) (sum >> 8);
+                bytes[7] = (uint8_t) sum;
+                switch (k - G_N_ELEMENTS(cases)) {
+                case 0:
+                        expected = 3;
+                        break;
+                case 1: /* nothing but a piece of the header */
+                        g.n_present = 7;
+                        break;
+                case 2: /* of a list that we did not keep whole, the length must do */
+                        bytes[6] ^= 1;
+                        g.n_present = 11;
+                        expected = 3;
+                        break;
+                case 3: /* version 2 has no IPv6 */
+                        bytes[0] = 0x21;
+                        g.source = address("fe80::3");
+                        break;
+                default:
+                        break;
+                }
+                g_assert_cmpuint(vrrp_recognise(&g), ==, expected);
+        }
+}
+
 static void test_carp_is_no_vrrp(void) {
         for (size_t k = 0; k < G_N_ELEMENTS(vectors); k++) {
                 uint8_t frame[FRAME_BYTES_MAX];
@@ -374,6 +417,7 @@ int main(int argc, char **argv) {
         ADD(ttl);
         ADD(captured_vrrp_is_recognised);
         ADD(spoilt_vrrp_is_noise);
+        ADD(what_is_no_vrrp);
         ADD(carp_is_no_vrrp);
         ADD(it_is_said_when_it_is_sure_and_then_rarely);
         ADD(noise_now_and_then_is_never_said);

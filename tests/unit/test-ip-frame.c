@@ -292,6 +292,64 @@ static void test_checksum_pads_an_odd_byte_with_zero(void) {
         g_assert_cmphex(internet_checksum(even, 7), !=, internet_checksum(even, 8));
 }
 
+static bool peek(const uint8_t *frame, size_t n, IpGlimpse *ret) {
+        g_autofree uint8_t *exact = g_memdup2(frame, MAX(n, 1));
+        bool whole = ip_frame_peek(exact, n, ret);
+
+        if (whole)
+                g_assert_true(ret->payload + ret->n_present <= exact + n && ret->n_present <= ret->n_payload);
+        return whole;
+}
+
+static void test_a_glimpse_sees_what_is_there(void) {
+        const int families[] = { AF_INET, AF_INET6 };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(families); k++) {
+                uint8_t frame[FRAME_ROOM];
+                size_t n = good_frame(families[k], frame), headers = n - CARP_PAYLOAD_BYTES;
+                IpGlimpse g;
+                CarpAdvert a;
+                IpFrame f;
+
+                g_assert_cmpint(ip_frame_parse(frame, n, &f, &a), ==, CARP_VERDICT_OK);
+                for (size_t cut = 0; cut < FRAME_ROOM; cut++) {
+                        g_assert_cmpint(peek(frame, cut, &g), ==, cut >= headers);
+                        if (cut < headers)
+                                continue;
+                        g_assert_true(ip_address_equal(&g.source, &f.source) && ip_address_equal(&g.destination, &f.destination));
+                        g_assert_cmpmem(g.source_mac, MAC_BYTES, f.source_mac, MAC_BYTES);
+                        g_assert_cmpuint(g.ttl, ==, CARP_TTL);
+                        g_assert_cmpuint(g.n_payload, ==, CARP_PAYLOAD_BYTES);
+                        g_assert_cmpuint(g.n_present, ==, MIN(cut - headers, CARP_PAYLOAD_BYTES));
+                }
+        }
+}
+
+static void test_a_glimpse_of_something_else(void) {
+        static const struct {
+                int family;
+                size_t offset;
+                uint8_t value;
+                bool fixed; /* with a header checksum that is right again */
+        } cases[] = {
+                { AF_INET, 12, 0x86, false }, { AF_INET, 14, 0x55, true },  { AF_INET, 14, 0x44, true }, { AF_INET, 14, 0x4f, false },
+                { AF_INET, 17, 19, true },    { AF_INET, 20, 0x20, true },  { AF_INET, 21, 1, true },    { AF_INET, 23, 51, true },
+                { AF_INET, 24, 0, false },    { AF_INET6, 14, 0x40, false }, { AF_INET6, 20, 51, false }, { AF_INET6, 12, 0x08, false },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                uint8_t frame[FRAME_ROOM];
+                size_t n = good_frame(cases[k].family, frame);
+                IpGlimpse g;
+
+                g_assert_cmpuint(frame[cases[k].offset], !=, cases[k].value);
+                frame[cases[k].offset] = cases[k].value;
+                if (cases[k].fixed)
+                        fix_ipv4_checksum(frame);
+                g_assert_false(peek(frame, n, &g));
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/ip-frame/both-families-go-and-come-back", test_both_families_go_and_come_back);
@@ -305,5 +363,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/ip-frame/verdicts-come-in-their-order", test_verdicts_come_in_their_order);
         g_test_add_func("/ip-frame/sender-is-known-as-soon-as-its-header-was-read", test_sender_is_known_as_soon_as_its_header_was_read);
         g_test_add_func("/ip-frame/group-addresses", test_group_addresses);
+        g_test_add_func("/ip-frame/a-glimpse-sees-what-is-there", test_a_glimpse_sees_what_is_there);
+        g_test_add_func("/ip-frame/a-glimpse-of-something-else", test_a_glimpse_of_something_else);
         return g_test_run();
 }

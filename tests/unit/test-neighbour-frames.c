@@ -153,6 +153,23 @@ static void test_duplicate_address_detection(void) {
         g_assert_false(nd_frame_parse(f.bytes, f.n, &c));
 }
 
+/* Behind the target stands less than the head of an option; and options that say nothing of a MAC are passed over. */
+static void test_odd_options(void) {
+        static const uint8_t ethernet_source[MAC_BYTES] = { 2, 0, 0, 0, 0, 0x0e };
+        Frame f = nd(136, "2001:db8::10", "2001:db8::10", 2);
+        NeighbourClaim c;
+
+        f.bytes[19] = 25;
+        seal(&f);
+        g_assert_false(nd_frame_parse(f.bytes, f.n, &c));
+        f = nd(136, "2001:db8::10", "2001:db8::10", 14);
+        g_assert_true(nd_frame_parse(f.bytes, f.n, &c));
+        assert_claim(&c, "2001:db8::10", ethernet_source, false);
+        f = nd(136, "2001:db8::10", "2001:db8::10", 2);
+        f.bytes[12] = 0x08;
+        g_assert_false(nd_frame_parse(f.bytes, f.n, &c));
+}
+
 static void test_spoilt_advertisements(void) {
         static const struct {
                 size_t offset;
@@ -232,6 +249,7 @@ int main(int argc, char **argv) {
         ADD(arp_of_something_else);
         ADD(advertisements);
         ADD(duplicate_address_detection);
+        ADD(odd_options);
         ADD(spoilt_advertisements);
         ADD(our_own_frames);
         ADD(question_for_an_ipv6_address);
