@@ -279,7 +279,7 @@ static void track_interface(Track *t, const KeepalivedNode *entry, const char *i
 
         if (g_str_equal(name, interface)) /* no link, no part in the election: always so */
                 return;
-        if (strlen(name) > 15 || strpbrk(name, "/:") || !import_is_value(name) || *name == '.') {
+        if (!import_is_interface(name)) {
                 import_note(t->i, keepalived_at(entry), IMPORT_LOST, "\"%s\" is no name of an interface", name);
                 return;
         }

@@ -235,8 +235,7 @@ static bool read_interface(Vrrp *r) {
         const KeepalivedNode *n = child(r->node, "interface") ?: global(r->c, "default_interface");
         const char *name = n ? keepalived_word(n, 1) : "";
 
-        if (*name == '\0' || strlen(name) >= sizeof(r->interface) || strpbrk(name, "/:") || !import_is_value(name) || strchr(name, ' ') ||
-            *name == '.') {
+        if (!import_is_interface(name)) {
                 import_note(r->c->i, keepalived_at(n ?: r->node), IMPORT_LOST, "%s: there is no interface, and so no instance of it",
                             keepalived_word(r->node, 1));
                 return false;

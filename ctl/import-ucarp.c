@@ -158,7 +158,7 @@ void import_ucarp(Import *i, ImportAt at, char *const *argv, const char *address
         if (!interface)
                 import_note(i, at, IMPORT_LOST, "--interface is missing, and no interface here has the address %s of --srcip",
                             ip_address_format(&o.config->carp.source_ipv4, text));
-        else if (strpbrk(interface, "/: \t") || !import_is_value(interface))
+        else if (!import_is_interface(interface))
                 import_note(i, at, IMPORT_LOST, "--interface: \"%s\" is no interface of its own", interface);
         else if (config_address_problem(&o.config->addresses[0].address))
                 import_note(i, at, IMPORT_LOST, "--addr: %s %s", ip_address_format(&o.config->addresses[0].address, text),

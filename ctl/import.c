@@ -157,6 +157,10 @@ bool import_is_value(const char *text) {
         return *text == '\0' || (*text != '#' && !g_ascii_isspace(text[strlen(text) - 1]));
 }
 
+bool import_is_interface(const char *name) {
+        return *name != '\0' && *name != '.' && strlen(name) < IF_NAMESIZE && !strpbrk(name, "/: \t") && import_is_value(name);
+}
+
 bool import_set(Import *i, GString *section, ImportAt at, const char *key, const char *value) {
         if (!import_is_value(value)) {
                 import_note(i, at, IMPORT_LOST, "what it says cannot be written behind %s=, which is one line of text without \" #\"", key);

@@ -51,6 +51,8 @@ void import_drop(Import *i, ImportInstance *v);
 char *import_name(const char *word);
 /* Whether text can stand behind a key as it is: one line of UTF-8, no comment inside, no spaces around. */
 bool import_is_value(const char *text);
+/* Whether this may be the name of an interface in a .vip file. */
+bool import_is_interface(const char *name);
 /* Key=value; a value that cannot be written is noted instead, and false returned. */
 bool import_set(Import *i, GString *section, ImportAt at, const char *key, const char *value);
 void import_set_number(GString *section, const char *key, unsigned value);
