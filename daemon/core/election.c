@@ -91,8 +91,13 @@ static uint64_t max(uint64_t a, uint64_t b) {
         return a > b ? a : b;
 }
 
+static bool promoted(const Election *e) {
+        return e->now_usec < e->promoted_until_usec;
+}
+
+/* A promoted host says nothing of its demotion, so it is no slower for it: with advbase 0 nobody would wait. */
 static uint64_t interval_usec(const Election *e) {
-        return skew_interval_usec(e->config.advbase, election_advskew(e));
+        return skew_interval_usec(e->config.advbase, promoted(e) ? e->config.advskew : election_advskew(e));
 }
 
 static uint64_t dead_usec(const Election *e) {
@@ -131,10 +136,6 @@ static uint8_t wire_advskew(const Election *e) {
         uint8_t advskew = election_advskew(e);
 
         return e->config.advbase == 0 && advskew == 0 ? 1 : advskew;
-}
-
-static bool promoted(const Election *e) {
-        return e->now_usec < e->promoted_until_usec;
 }
 
 static unsigned configured_rank(const Election *e) {

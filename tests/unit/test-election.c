@@ -318,6 +318,16 @@ static void test_promote_takes_over_and_survives_last_words(void) {
         assert_becomes(hear(&e, 1, 0, 9 * SEC), ELECTION_STATE_BACKUP, ELECTION_REASON_STALLED);
 }
 
+/* It says 0/0, so its peers wait for adverts as fast as theirs are, and with advbase 0 those of a demoted host are not. */
+static void test_a_promoted_host_is_not_slower_for_its_demotion(void) {
+        ElectionConfig fast = { .advbase = 0, .advskew = 10, .dead_ratio = 3 };
+        Election e = backup(fast, 0);
+
+        (void) step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 240 }, SEC);
+        (void) step(&e, (ElectionEvent) { .type = ELECTION_EVENT_PROMOTE }, 2 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 2 * SEC + skew_interval_usec(0, 10));
+}
+
 static void test_a_promoted_peer_is_obeyed_in_silence(void) {
         ElectionConfig fastest = plain;
         uint64_t now = 0;
@@ -1082,6 +1092,7 @@ int main(int argc, char **argv) {
         ADD(a_master_slower_than_our_patience_is_replaced);
         ADD(demote_bows_out_and_stays_out);
         ADD(promote_takes_over_and_survives_last_words);
+        ADD(a_promoted_host_is_not_slower_for_its_demotion);
         ADD(a_promoted_peer_is_obeyed_in_silence);
         ADD(disable_bows_out_and_enable_listens);
         ADD(link_loss_is_silent_and_coming_back_listens);
