@@ -515,6 +515,7 @@ void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4
                              now_usec);
         if (i->election.state == ELECTION_STATE_INIT && i->election.reason != before)
                 notify(i, INSTANCE_CHANGE_STATE, NULL);
+        update_health(i, now_usec);
 }
 
 /* Was the master we know heard by IPv4 within its last two adverts? */
@@ -725,6 +726,8 @@ void instance_set_enabled(Instance *i, bool enabled, uint64_t now_usec) {
 /* The check decides whether we may be master at all; one that does so again while we leave calls that off. */
 static void set_health(Instance *i, bool healthy, uint64_t now_usec) {
         bool will_be_barred = i->leaving && i->farewell.type == ELECTION_EVENT_BAR && i->farewell.u.bar.reason == ELECTION_REASON_HEALTH;
+        /* who goes on after a restart cannot bow out yet, nor drop what it holds */
+        bool resuming = i->election.state == ELECTION_STATE_MASTER && own_source(i)->family == AF_UNSPEC;
         const ElectionEvent bar = { .type = healthy ? ELECTION_EVENT_UNBAR : ELECTION_EVENT_BAR, .u.bar.reason = ELECTION_REASON_HEALTH };
 
         if (healthy && will_be_barred) {
@@ -733,7 +736,7 @@ static void set_health(Instance *i, bool healthy, uint64_t now_usec) {
                         i->group->stepped(i->group_userdata, i, now_usec);
         } else if (healthy && election_is_barred(&i->election, ELECTION_REASON_HEALTH))
                 step(i, &bar, NULL, now_usec);
-        else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) && !i->leaving)
+        else if (!healthy && !election_is_barred(&i->election, ELECTION_REASON_HEALTH) && !i->leaving && !resuming)
                 /* who leaves anyway, as somebody said, does so as that was said, and is judged when he has left */
                 leave(i, &bar, true, now_usec);
 }

@@ -76,6 +76,17 @@ BREAKS = [
     (ELECTION, '        e->master_down_usec = memory->master_down_usec;\n', '', 'a restarted backup has no patience'),
     (INSTANCE, 'if (i->config->carp.advbase == 0)', 'if (false)',
      'a master restarts though its peers wait less than that'),
+    (INSTANCE, 'demotion += c->weight;', 'demotion += 0;', 'a failing check does not demote'),
+    (INSTANCE, 'update_demotion(i, now_usec);\n        set_health(i, healthy, now_usec);', 'update_demotion(i, now_usec);',
+     'a failing check keeps nobody from being master'),
+    (INSTANCE, 'healthy && election_is_barred(&i->election, ELECTION_REASON_HEALTH))\n                step(i, &bar, NULL, now_usec);',
+     'false)\n                step(i, &bar, NULL, now_usec);', 'who was not healthy once is never master again'),
+    (ELECTION, 'if (reason == ELECTION_REASON_HEALTH)\n                        e->preempt_usec', 'if (false)\n                        e->preempt_usec',
+     'who is healthy again preempts without PreemptDelay='),
+    (INSTANCE, '                i->send_demoted = !i->send_demoted;\n', '', 'adverts that fail do not demote'),
+    (INSTANCE, '(r < 0) != i->send_demoted ? i->n_sends + 1 : 0', 'i->n_sends + ((r < 0) != i->send_demoted)',
+     'adverts that failed at different times add up'),
+    (INSTANCE, '                i->send_demoted = false;\n', '', 'a backup is demoted for what it could not send'),
 ]
 
 # The same for what keeps sync groups together.
@@ -116,8 +127,8 @@ COMMON = [
 SIM = ['tests/sim/check.c', 'tests/sim/host.c', 'tests/sim/main.c', 'tests/sim/network.c', 'tests/sim/peers.c', 'tests/sim/schedule.c',
        'tests/sim/sim.c']
 SIM_GROUPS = ['tests/sim/groups.c', 'tests/sim/groups-check.c', 'tests/sim/groups-host.c']
-# enough for the rarest of them, several times over
-SCHEDULES = 20000
+# enough for the rarest of them, which comes about twice
+SCHEDULES = 100000
 
 
 def run(command):

@@ -11,10 +11,10 @@
  *             changes any more and the right one is master.
  * Times and priorities are computed here from carp(4) and the configuration, never asked of the code under test. */
 
-/* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
 /* vipd says that adverts which fail three times in a row demote a master by 240, until three in a row leave. */
 #define SENDS_IN_A_ROW 3
 #define SEND_DEMOTION 240
+/* A handover between hosts that are well: network, timers, and the milliseconds by which backups stagger themselves. */
 #define HANDOVER_USEC UINT64_C(3000)
 /* From another master's last word until the neighbours are told again. */
 #define BELIEVED_USEC UINT64_C(1100)
@@ -109,7 +109,7 @@ static bool takes_part(const Host *h) {
 }
 
 static bool eligible(const Host *h) {
-        return takes_part(h) && (h->kind != HOST_KIND_VIPD || h->enabled);
+        return takes_part(h) && (h->kind != HOST_KIND_VIPD || (h->enabled && h->healthy));
 }
 
 static bool calm(const Sim *s) {
@@ -183,6 +183,8 @@ static void check_takeover(Host *h, ElectionReason reason) {
                 sim_fail(s, h, "became master without having listened");
         if (!h->enabled_told || !h->link_told)
                 sim_fail(s, h, "became master though it takes no part");
+        if (!h->healthy_told)
+                sim_fail(s, h, "became master though its health forbids it");
         if (reason != ELECTION_REASON_PROMOTED && s->now < h->eligible_usec)
                 sim_fail(s, h, "became master %.6f s before it may", (double) (h->eligible_usec - s->now) / SIM_SEC);
         if (reason == ELECTION_REASON_MASTER_TIMEOUT && s->now < h->timeout_usec)
@@ -234,7 +236,7 @@ void check_hand_over(const Host *h) {
  */
 bool check_stays_master(const Host *h) {
         return h->state == ELECTION_STATE_MASTER && h->sim->now - h->sent_usec < dead_usec(h, 0) &&
-               h->link_up && !h->loss_untold && h->enabled && !h->hold_fails && !h->send_fails;
+               h->link_up && !h->loss_untold && h->enabled && h->healthy && !h->hold_fails && !h->send_fails;
 }
 
 /* A planned handover in peace: the address is down, and another one is called. */
@@ -276,7 +278,8 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 check_takeover(h, reason);
         else if (vipd && h->state == ELECTION_STATE_MASTER) {
                 check_release(h, reason);
-                if (reason == ELECTION_REASON_DEMOTED || reason == ELECTION_REASON_DISABLED || reason == ELECTION_REASON_SHUTDOWN)
+                if (reason == ELECTION_REASON_DEMOTED || reason == ELECTION_REASON_HEALTH || reason == ELECTION_REASON_DISABLED ||
+                    reason == ELECTION_REASON_SHUTDOWN)
                         expect_handover(h);
         }
 
@@ -311,6 +314,8 @@ static void set_send_demotion(Host *h, bool demoted) {
         if (h->send_demoted && !demoted)
                 h->preempt_usec = h->sim->now + h->preempt_delay_usec;
         h->n_sends = 0;
+        if (h->send_demoted && !demoted && h->sim->n_active == 0)
+                h->sim->settle_usec = settle_usec(h->sim);
         h->send_demoted = demoted;
 }
 
@@ -331,15 +336,25 @@ void check_advert(Host *h, const CarpAdvert *advert) {
         }
         if (!h->held && !last && !h->resuming && !h->loss_untold)
                 sim_fail(s, h, "advertises an address that it does not hold");
-        if (said == 0 && s->now < h->promoted_usec)
-                return;
-        if (!last && said != own && h->n_sends >= SENDS_IN_A_ROW) {
+        /* a promoted host says 0/0 whatever it is */
+        if (!last && h->n_sends >= SENDS_IN_A_ROW && instance_demotion(h->instance) != own_demotion(h)) {
                 set_send_demotion(h, !h->send_demoted);
                 own = host_rank(h);
         }
+        if (said == 0 && s->now < h->promoted_usec)
+                return;
         if (said != own && !(last && said == own + 1) && !(last && h->advbase < 254 && rank(advert->advbase, advert->advskew) == rank(h->advbase + 1, 0)))
                 sim_fail(s, h, "says %u/%u instead of %u/%u", advert->advbase, advert->advskew, h->advbase,
                          host_advskew(h));
+}
+
+/**
+ * check_sends() - at its next wake-up at the latest a master draws its conclusion from what could not be sent
+ */
+void check_sends(Host *h) {
+        if (h->state == ELECTION_STATE_MASTER && h->n_sends >= SENDS_IN_A_ROW)
+                sim_fail(h->sim, h, "%u adverts in a row %s, and its demotion is still %u", h->n_sends,
+                         h->send_demoted ? "left" : "failed", instance_demotion(h->instance));
 }
 
 /**
@@ -369,7 +384,7 @@ void check_call_end(Host *h) {
 
         if (state != ELECTION_STATE_MASTER)
                 set_send_demotion(h, false);
-        /* a promoted host says 0/0 whatever it is */
+        /* all that it had to say of it could be said before */
         if (h->n_sends >= SENDS_IN_A_ROW && instance_demotion(h->instance) != own_demotion(h))
                 set_send_demotion(h, !h->send_demoted);
         if (instance_demotion(h->instance) != own_demotion(h))

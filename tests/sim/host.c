@@ -149,6 +149,8 @@ static InstanceConfig *make_config(Host *h) {
         h->check = check_config_new_default("load");
         h->check->weight = h->demotion;
         g_ptr_array_add(c->checks, h->check);
+        g_ptr_array_add(c->checks, check_config_new_default("health"));
+        ((CheckConfig *) g_ptr_array_index(c->checks, 1))->release = true;
         return c;
 }
 
@@ -174,15 +176,27 @@ static void tell_link(Host *h) {
                 tell(h, ELECTION_REASON_LINK_UP);
 }
 
-static void tell_verbs(Host *h) {
-        if (h->demotion < h->demotion_told)
+static void tell_check(Host *h, const char *name, bool failed) {
+        check_call_begin(h);
+        instance_set_check(h->instance, name, failed ? CHECK_STATE_FAILING : CHECK_STATE_PASSING, failed, "", clock_of(h));
+        check_call_end(h);
+}
+
+static void tell_checks(Host *h) {
+        if (h->demotion < h->demotion_told || (h->healthy && !h->healthy_told))
                 h->preempt_usec = h->sim->now + h->preempt_delay_usec;
         h->demotion_told = h->demotion;
-        h->enabled_told = h->enabled;
-        check_call_begin(h);
         h->check->weight = h->demotion;
-        instance_set_check(h->instance, "load", h->demotion > 0 ? CHECK_STATE_FAILING : CHECK_STATE_PASSING, h->demotion > 0, "", clock_of(h));
-        check_call_end(h);
+        tell_check(h, "load", h->demotion > 0);
+        h->healthy_told = h->healthy;
+        tell_check(h, "health", !h->healthy);
+}
+
+static void tell_verbs(Host *h) {
+        tell_checks(h);
+        if (!h->healthy && h->state == ELECTION_STATE_MASTER)
+                sim_fail(h->sim, h, "is master though its health forbids it");
+        h->enabled_told = h->enabled;
         check_call_begin(h);
         instance_set_enabled(h->instance, h->enabled, clock_of(h));
         check_call_end(h);
@@ -196,6 +210,7 @@ static void make_instance(Host *h) {
         h->n_sends = 0;
         h->send_demoted = false;
         h->enabled_told = h->enabled;
+        h->healthy_told = true;
         h->started_usec = h->sim->now;
         h->instance = instance_new(make_config(h), &ops, h, &observer, sim_random(h->sim));
         instance_replay_import(h->instance, &h->saved);
@@ -299,11 +314,13 @@ void host_hand_over(Host *h) {
         h->left_usec = h->sim->now;
 }
 
-/* The new process reads how the link is, not what became of it meanwhile. */
+/* The new process reads how the link is, not what became of it meanwhile; before that it is told what failed. */
 static void take_over(Host *h) {
         make_instance(h);
-        if (h->memory.election.state != ELECTION_STATE_INIT)
+        if (h->memory.election.state != ELECTION_STATE_INIT) {
                 instance_resume(h->instance, &h->memory);
+                tell_checks(h);
+        }
         h->loss_untold = !h->link_up;
 }
 
@@ -383,8 +400,10 @@ void host_link_news(Host *h) {
 
 void host_receive(Host *h, const Packet *packet) {
         bool own = packet->from == h->number;
-        /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said */
-        bool fresh = packet->usec >= h->started_usec && h->sim->now - packet->usec < 32 * host_interval_usec(h);
+        /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said; without a link it has no address to know
+         * itself by, and takes no part */
+        uint64_t shortest = wire_interval_usec(h->advbase, h->advbase == 0 ? MAX(h->advskew, 1) : h->advskew);
+        bool fresh = h->link_told && packet->usec >= h->started_usec && h->sim->now - packet->usec < 32 * shortest;
         uint64_t timeout = h->timeout_usec;
         uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew, heard_demotion = h->heard_demotion;
         CarpVerdict verdict;
@@ -418,6 +437,13 @@ void host_set_enabled(Host *h, bool enabled) {
                 sim_fail(h->sim, h, "is %s though it was disabled", election_state_to_string(h->state));
 }
 
+void host_set_healthy(Host *h, bool healthy) {
+        h->healthy = healthy;
+        sim_trace(h->sim, h, healthy ? "is healthy" : "is not healthy");
+        if (h->running && !h->stalled)
+                tell_verbs(h);
+}
+
 void host_set_demotion(Host *h, uint32_t demotion) {
         sim_trace(h->sim, h, "has its demotion set to %u", demotion);
         h->demotion = demotion;
@@ -446,7 +472,7 @@ void host_demote(Host *h, uint64_t hold_usec) {
 }
 
 void host_promote(Host *h) {
-        bool was_master = h->state == ELECTION_STATE_MASTER, able = h->enabled && h->link_told;
+        bool was_master = h->state == ELECTION_STATE_MASTER, able = h->enabled && h->link_told && h->healthy_told;
         InstanceVerbResult r;
 
         if (!h->running || h->stalled)
@@ -532,6 +558,7 @@ void host_timer(Host *h) {
         check_call_begin(h);
         instance_on_timer(h->instance, clock_of(h));
         check_call_end(h);
+        check_sends(h);
 }
 
 uint64_t host_next_usec(const Host *h) {

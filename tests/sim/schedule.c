@@ -41,6 +41,7 @@ static const struct {
         [FAULT_HOLD] = { "hold errors", FAULT_CLASS_HOST, 4, 1, true },
         [FAULT_DISABLE] = { "disable", FAULT_CLASS_HOST, 5, 2, false },
         [FAULT_DEMOTION] = { "demotion", FAULT_CLASS_HOST, 6, 4, false },
+        [FAULT_HEALTH] = { "health", FAULT_CLASS_HOST, 7, 3, false },
         [FAULT_DEMOTE] = { "demote", FAULT_CLASS_EVENT, 0, 3, false },
         [FAULT_PROMOTE] = { "promote", FAULT_CLASS_EVENT, 0, 3, false },
         [FAULT_ADDRESS] = { "address removed", FAULT_CLASS_EVENT, 0, 1, false },
@@ -190,6 +191,7 @@ static void draw_policy(Sim *s) {
                 h->saved.next = sim_between(s, 1, 1 << 20);
                 h->reaction_usec = h->kind == HOST_KIND_UCARP ? sim_between(s, 0, SIM_SEC) : 0;
                 h->enabled = true;
+                h->healthy = true;
                 h->link_up = true;
         }
 }
@@ -266,6 +268,7 @@ static void draw_details(Sim *s, Fault *f) {
         case FAULT_SEND:
         case FAULT_HOLD:
         case FAULT_DISABLE:
+        case FAULT_HEALTH:
         case FAULT_PROMOTE:
         case FAULT_ADDRESS:
         case FAULT_CARRIER:
@@ -361,6 +364,9 @@ static void begin_host_fault(Host *h, const Fault *f) {
         case FAULT_DISABLE:
                 host_set_enabled(h, false);
                 return;
+        case FAULT_HEALTH:
+                host_set_healthy(h, false);
+                return;
         case FAULT_DEMOTION:
                 host_set_demotion(h, (uint32_t) f->value);
                 return;
@@ -422,6 +428,9 @@ static void end_host_fault(Host *h, const Fault *f) {
                 return;
         case FAULT_DISABLE:
                 host_set_enabled(h, true);
+                return;
+        case FAULT_HEALTH:
+                host_set_healthy(h, true);
                 return;
         case FAULT_DEMOTION:
                 if (!f->lasting)

@@ -43,6 +43,7 @@ typedef enum FaultType {
         FAULT_HOLD,
         FAULT_DISABLE,
         FAULT_DEMOTION,
+        FAULT_HEALTH, /* a check fails that keeps it from being master */
         /* one host, at once */
         FAULT_DEMOTE,
         FAULT_PROMOTE,
@@ -51,7 +52,7 @@ typedef enum FaultType {
         FAULT_CARRIER,
         FAULT_EARLY_TIMER,
 } FaultType;
-#define N_FAULT_TYPES 22
+#define N_FAULT_TYPES 23
 
 typedef struct Fault {
         FaultType type;
@@ -122,6 +123,7 @@ typedef struct Host {
         uint64_t deadline; /* in simulation time, with the wake-up's lateness */
         ReplayState saved; /* for the next start */
         bool enabled, enabled_told;
+        bool healthy, healthy_told;
         uint32_t demotion, demotion_told;
         CheckConfig *check;  /* the instance's, whose weight is our demotion */
         unsigned n_sends;    /* in a row that contradict send_demoted */
@@ -238,6 +240,7 @@ void host_set_link(Host *h, bool up, ElectionReason reason);
 void host_link_news(Host *h);
 void host_receive(Host *h, const Packet *packet);
 void host_set_enabled(Host *h, bool enabled);
+void host_set_healthy(Host *h, bool healthy);
 void host_set_demotion(Host *h, uint32_t demotion);
 void host_demote(Host *h, uint64_t hold_usec);
 void host_promote(Host *h);
@@ -267,6 +270,7 @@ uint64_t wire_interval_usec(uint8_t advbase, uint8_t advskew);
 void check_disturbed(Sim *s); /* something was done from outside: the promises start over */
 void check_state(Host *h, ElectionState state, ElectionReason reason);
 void check_advert(Host *h, const CarpAdvert *advert); /* vipd is about to send this */
+void check_sends(Host *h);                            /* it has woken up */
 void check_heard(Host *h, const CarpAdvert *advert);  /* vipd is about to hear this */
 void check_call_begin(Host *h);
 void check_call_end(Host *h);

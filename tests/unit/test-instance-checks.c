@@ -357,6 +357,14 @@ static void test_a_restart_forgets_no_release(Fixture *f, gconstpointer data) {
         win(f);
 }
 
+/* The check had another effect before. */
+static void test_a_restarted_master_leaves_when_it_can_say_so(Fixture *f, gconstpointer data) {
+        win(f);
+        restart(f, "S");
+        assert_effects(f, "rb");
+        assert_state(f, ELECTION_STATE_BACKUP, ELECTION_REASON_HEALTH);
+}
+
 static void fail_sends(Fixture *f, unsigned n) {
         f->send_error = -ENETDOWN;
         for (unsigned k = 0; k < n; k++)
@@ -420,6 +428,7 @@ int main(int argc, char **argv) {
         UNITS("release-while-units-start", test_released_while_the_units_start);
         PLAIN("restart-demoted", test_a_restart_forgets_no_demotion);
         PLAIN("restart-released", test_a_restart_forgets_no_release);
+        PLAIN("restart-and-leave", test_a_restarted_master_leaves_when_it_can_say_so);
         PLAIN("three-adverts-fail", test_three_adverts_in_a_row_that_fail_demote);
         PLAIN("everything-adds-up", test_failing_adverts_and_checks_add_up);
         return g_test_run();
