@@ -21,6 +21,12 @@ static void read_byte(ConfigReader *r, const char *value, uint32_t minimum, uint
         *field = (uint8_t) number;
 }
 
+/* Who is less demoted is the better one, and may be the slower one; with AdvBase=0 by more than the others' patience. */
+static void read_demotion_byte(ConfigReader *r, const char *value, void *field) {
+        r->demotion_byte_at = r->at;
+        config_read_bool(r, value, field);
+}
+
 static void read_vhid(ConfigReader *r, const char *value, void *field) {
         r->vhid_at = r->at;
         read_byte(r, value, 1, 255, field);
@@ -256,7 +262,7 @@ static const ConfigKey keys[] = {
         { "CARP", "Multicast", config_read_bool, FIELD(carp.multicast) },
         { "CARP", "Peers", read_peers, 0 },
         { "CARP", "ReplayProtection", read_replay, 0 },
-        { "CARP", "DemotionByte", config_read_bool, FIELD(carp.demotion_byte) },
+        { "CARP", "DemotionByte", read_demotion_byte, FIELD(carp.demotion_byte) },
         { "CARP", "DigestAddresses", read_digest_addresses, 0 },
         { "Announce", "Count", read_count, FIELD(announce.count) },
         { "Announce", "Interval", config_read_interval, FIELD(announce.interval_usec) },
@@ -447,6 +453,9 @@ static void finish(ConfigReader *r, const char *credential) {
         finish_key(r, credential);
         if (*c->interface == '\0')
                 missing(r, "Interface= in [VIP] is missing");
+        if (c->carp.demotion_byte && c->carp.advbase == 0)
+                config_error_at(r, r->demotion_byte_at,
+                                "DemotionByte=yes needs an AdvBase= of at least 1: with 0, a host that is less demoted can be slower than the others wait");
         if (!r->vhid_at)
                 missing(r, "VHID= in [CARP] is missing");
         if (r->lease_at && c->lease == CONFIG_LEASE_FIXED && c->lease_sec > MAX(dead_sec, 1))

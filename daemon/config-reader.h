@@ -12,7 +12,7 @@ typedef struct ConfigReader {
         GPtrArray *addresses_at; /* const ConfigAssignment *, one per address */
         GArray *peers;           /* IpAddress */
         GPtrArray *secrets;      /* what the file or a file it names gives as passphrase, right or wrong; wiped when freed */
-        const ConfigAssignment *vhid_at, *sync_group_at, *lease_at, *peers_at, *list_at;
+        const ConfigAssignment *vhid_at, *sync_group_at, *lease_at, *demotion_byte_at, *peers_at, *list_at;
         char *passphrase, *passphrase_file;
         const ConfigAssignment *passphrase_at;
         bool failed;

@@ -161,7 +161,7 @@ static void draw_timing(Sim *s) {
         unsigned style = (unsigned) sim_between(s, 0, 6);
 
         /* one whose adverts come too slowly for others is no better for being less demoted: such groups have no answer */
-        s->demotion_byte = s->demotion_byte && !mixed;
+        s->demotion_byte = s->demotion_byte && !mixed && !fast;
         for (unsigned k = 0; k < s->n_hosts; k++) {
                 Host *h = &s->hosts[k];
 

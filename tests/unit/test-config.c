@@ -272,6 +272,7 @@ static const struct {
         { "", "[Takeover]\nDownScript=~/down\n", "DownScript=~/down: allowed is an absolute path" },
         { "", "[Takeover]\nDemoteHold=\n", "DemoteHold=: allowed is a time*" },
         { "", "ReplayProtection=yes\n", "ReplayProtection=yes: allowed is no or strict" },
+        { "", "DemotionByte=yes\nAdvBase=0\n", "DemotionByte=yes needs an AdvBase= of at least 1*" },
         { "", "DigestAddresses=2\n", "DigestAddresses=2: allowed is all or first" },
         { "", "PassphraseFile=geheim\n", "PassphraseFile= is no absolute path*" },
         { "", "SourceAddress=192.0.2.1 192.0.2.2\n", "*at most one IPv4 and one IPv6 address" },
