@@ -186,10 +186,6 @@ static Slot *find_slot(const Manager *m, const char *name) {
         return NULL;
 }
 
-static bool is_usable(const Link *link) {
-        return link && link->up && link->carrier;
-}
-
 static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output) {
         Manager *m = userdata;
         Slot *s = find_slot(m, instance);
@@ -228,9 +224,10 @@ static void set_checks(Manager *m, const Slot *s, bool trusted, const char *cons
         checks_set(m->checks, instance_config(s->instance)->name, configs, trusted, failing);
         for (guint k = 0; k < configs->len; k++) {
                 const CheckConfig *c = g_ptr_array_index(configs, k);
+                const Link *link = link_table_find(m->links, c->interface);
 
                 if (c->type == CHECK_TYPE_LINK)
-                        checks_on_link(m->checks, c->interface, is_usable(link_table_find(m->links, c->interface)));
+                        checks_on_link(m->checks, c->interface, link && link->up && link->carrier);
         }
 }
 
@@ -247,7 +244,7 @@ void manager_on_unit_state(Manager *m, const char *unit, const char *active_stat
 static void on_link(void *userdata, const Link *link, unsigned changes) {
         Manager *m = userdata;
 
-        checks_on_link(m->checks, link->name, is_usable(link) && !(changes & LINK_CHANGE_GONE));
+        checks_on_link(m->checks, link->name, link->up && link->carrier && !(changes & LINK_CHANGE_GONE));
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
                 const InstanceConfig *c = instance_config(s->instance);
