@@ -63,7 +63,7 @@ int config_read_passphrase_file(const char *path, bool check_mode, uint8_t ret_k
         (void) close(fd);
         if (check_mode && ((st.st_mode & S_IRWXO) != 0 || ((st.st_mode & S_IRWXG) != 0 && !is_our_group(st.st_gid)))) {
                 explicit_bzero(buffer, sizeof(buffer));
-                *ret_sentence = g_strdup_printf("others can read the passphrase file %s (mode %04o); chmod 0600 it, or 0640 with group vipd",
+                *ret_sentence = g_strdup_printf("others can read the passphrase file %s (mode %04o); chgrp it to vipd and chmod 0640, or chown it to vipd and chmod 0600",
                                                 path, (unsigned) st.st_mode & 07777);
                 return -EPERM;
         }

@@ -359,6 +359,8 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         if (handover)
                 resume(m, s, handover);
         set_checks(m, s, handover != NULL, handover ? (const char *const *) handover->failing : NULL);
+        if (!link_table_find(m->links, config->interface))
+                log_notice("%s: there is no interface %s yet; it is waited for", config->name, config->interface);
         instance_io_update(s->io, config, link_table_find(m->links, config->interface), LINK_CHANGE_NEW, now(m));
         if (handover && !enabled)
                 instance_set_enabled(i, false, now(m));
@@ -712,7 +714,7 @@ void manager_log_state(Manager *m) {
                 char master[IP_ADDRESS_TEXT_BYTES];
 
                 log_info("%s: %s on %s vhid %u (%s), master %s, %" G_GUINT64_FORMAT " adverts sent, %" G_GUINT64_FORMAT
-                         " received, %" G_GUINT64_FORMAT " transitions",
+                         " received, %" G_GUINT64_FORMAT " transitions, demotion %u",
                          c->name,
                          election_state_to_string(instance_state(i)),
                          c->interface,
@@ -721,7 +723,8 @@ void manager_log_state(Manager *m) {
                          instance_master(i)->family == 0 ? "unknown" : ip_address_format(instance_master(i), master),
                          s->adverts_sent,
                          s->adverts_received,
-                         s->transitions);
+                         s->transitions,
+                         instance_demotion(i));
         }
 }
 

@@ -280,7 +280,7 @@ static void start(Checker *c) {
                 return;
         }
         if (!c->told)
-                log_error_errno(r, "%s cannot be started, and the checks of type command, http and tcp stay unknown: %m", c->program);
+                log_error_errno(r, "%s cannot be started, and the checks of type command, http and tcp stay unknown and count as failed: %m", c->program);
         c->told = true;
         if (c->pid < 0)
                 c->pid = 0;

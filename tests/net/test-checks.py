@@ -202,7 +202,7 @@ def test_a_checker_that_is_killed_or_frozen_moves_nothing(lab):
 def test_a_checker_that_cannot_be_started_counts_as_failed(lab):
     (n1,) = lab.nodes(1)
     a = n1.vipd(checked({"page": http(OnFailure="release")}), env={"VIPD_CHECKER": "/nonexistent"})
-    a.wait_line("/nonexistent cannot be started, and the checks of type command, http and tcp stay unknown")
+    a.wait_line("/nonexistent cannot be started, and the checks of type command, http and tcp stay unknown and count as failed")
     a.wait_state("backup")
     hold(lambda: a.state() == "backup", "not master without an answer", 5)
 
