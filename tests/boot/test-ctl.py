@@ -65,7 +65,7 @@ def test_a_person_in_a_session_is_asked_for_the_password(lab):
                 wait(lambda: has("Password: "), lambda: f"alice is asked: {text}")
                 p.stdin.write(f"{password}\n".encode())
                 p.stdin.flush()
-                code = wait(lambda: has(r"CODE (\d+)"), lambda: f"an answer: {text}")[1]
+                code = wait(lambda: has(r"CODE (\d+)"), lambda: f"an answer: {text}", 40)[1]
             finally:
                 p.kill()
             return int(code), text

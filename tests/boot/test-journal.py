@@ -70,7 +70,9 @@ def test_each_event_is_explained(lab):
 
     entries = [e for e in n1.journal("_SYSTEMD_UNIT=vipd.service") if "MESSAGE_ID" in e]
     ids, texts = message_ids(), explanations()
-    check({e["MESSAGE_ID"] for e in entries} == set(ids.values()), "an event that did not happen")
+    # what other hosts have to do wrong is done in tests/net
+    here = {value for name, value in ids.items() if name not in ("CONFLICT", "MISFIT")}
+    check({e["MESSAGE_ID"] for e in entries} == here, "an event that did not happen")
     for entry in entries:
         for field in re.findall(r"@(VIPD_\w+)@", texts[entry["MESSAGE_ID"]][1]):
             # the master may not be known

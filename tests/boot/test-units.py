@@ -20,7 +20,7 @@ TOLD = "/var/log/told"
 def readme_units():
     """The drop-in and the unit of README.md, as they stand there."""
     with open(hosts.README) as f:
-        drop_in, unit = re.findall(r"```ini\n(.*?)```", f.read(), re.S)
+        drop_in, unit = (block for block in re.findall(r"```ini\n(.*?)```", f.read(), re.S) if "[Unit]" in block)
     check("[Service]" not in drop_in and TELL in unit, "README.md shows a drop-in, then a unit")
     return drop_in, unit
 
