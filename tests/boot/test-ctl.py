@@ -3,9 +3,11 @@
 """vipctl on a host as a package installs it: the real journal, a real session with polkit's agent in it, and a daemon that systemd stopped."""
 
 import os
+import pty
 import re
 import select
 import subprocess
+import termios
 
 import hosts
 from hosts import check, wait
@@ -49,25 +51,28 @@ def test_a_person_in_a_session_is_asked_for_the_password(lab):
     n1.wait_state("master")
 
     def demote(password):
-        """On a terminal of a session of alice's; the agent forgets what was typed before it asked."""
+        """On a terminal of a session of alice's. The agent forgets what was typed before it switched the echo off, which it does after it asked."""
+        terminal, end = pty.openpty()
         command = n1.inside("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--uid=alice", "-p", "PAMName=login",
-                            "script", "-qec", "vipctl demote web; echo CODE $?", "/dev/null")
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosts.ENVIRONMENT, cwd="/") as p:
+                            "sh", "-c", "vipctl demote web; echo CODE $?")
+        with subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=hosts.ENVIRONMENT, cwd="/") as p:
             text = ""
 
             def has(pattern):
                 nonlocal text
-                if select.select([p.stdout], [], [], 0)[0]:
-                    text += os.read(p.stdout.fileno(), 4096).decode()
+                if select.select([terminal], [], [], 0)[0]:
+                    text += os.read(terminal, 4096).decode()
                 return re.search(pattern, text)
 
             try:
                 wait(lambda: has("Password: "), lambda: f"alice is asked: {text}")
-                p.stdin.write(f"{password}\n".encode())
-                p.stdin.flush()
+                wait(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, "the agent listens")
+                os.write(terminal, f"{password}\n".encode())
                 code = wait(lambda: has(r"CODE (\d+)"), lambda: f"an answer: {text}", 40)[1]
             finally:
                 p.kill()
+                os.close(terminal)
+                os.close(end)
             return int(code), text
 
     code, text = demote("wrong")

@@ -59,9 +59,11 @@ def test_forms(lab):
 
 def test_count_and_spacing(lab):
     (n1,) = lab.nodes(1)
-    a = start(n1, Announce_Count=4, Announce_Interval="300ms")
-    at = a.transitions()[-1].t
-    wait(lambda: now() > at + 2_000_000, "two seconds")
+    start(n1, Announce_Count=4, Announce_Interval="300ms")
+    wait_rounds(lab, n1, 4)
+    at = now()
+    wait(lambda: now() > at + 600_000, "time for a fifth")
+    lab.observer.sync()
     for kind, events in rounds(lab, n1).items():
         check(len(events) == 4, f"{len(events)} of {kind}")
         # the beat is the loop's; on a busy machine one frame may leave some time after it, and the next one so much sooner

@@ -75,6 +75,7 @@ def test_a_failing_check_demotes_and_a_healthy_peer_preempts(lab):
     at = now()
     server.kill()
     b.wait_state("master", timeout=10)
+    a.wait_state("backup")
     check(b.reason() == "preempting" and a.reason() == "preempted", a.text() + b.text())
     wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus")
     name, state, output = property_of(bus, "Checks")[0]
