@@ -302,7 +302,7 @@ def test_demoted_a_healthier_peer_takes_over(lab):
 
 def test_released_however_alone(lab):
     n1, _ = lab.booted(1, with_thing, **unit_check(**QUICK, OnFailure="release"))
-    wait(lambda: lab.holder() == 1, "the address")
+    n1.wait_role("master")
     began = now()
     n1.systemctl("stop", "thing")
     wait(lambda: lab.holder() is None, "given up")

@@ -364,7 +364,8 @@ def units_first(lab, n=2, **more):
     for node in nodes[1:]:
         node.listened(advskew=50 * (node.number - 1))
     lab.observer.sync()
-    check(lab.holder() is None and lab.observer.carp(n1, advbase=1), "it advertises, and holds nothing yet")
+    wait(lambda: lab.observer.carp(n1, advbase=1), "it advertises")
+    check(lab.holder() is None, "it holds nothing yet")
     check(n1.active("vipd-master@web.target") == "active", "the target is up")
     n1.start.open()
     wait(lambda: lab.holder() == 1, "the address")

@@ -624,9 +624,10 @@ def run_inside(function, make_lab=Lab):
         print(f"skipped: {reason}")
         return 77
     except BaseException:
-        traceback.print_exc()
         if lab:
             print(lab.story(), file=sys.stderr)
+        # last, as whoever prints it may keep the end only
+        traceback.print_exc()
         return 1
     return 0
 
