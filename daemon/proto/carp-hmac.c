@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "proto/carp-hmac.h"
 
+#include <nettle/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,10 +10,11 @@
  *
  *     version | type | [MAC] | VHID | IPv4 addresses, ascending | IPv6 addresses, ascending | counter
  *
- * All but the counter is fixed, so a keyed context that has eaten it is kept and copied per packet. */
+ * All but the counter is fixed, so a keyed context that has eaten it is kept and copied per packet: a struct, on the stack, as the heap has
+ * no part in what is done for every packet. */
 
 struct CarpHmac {
-        GHmac *prefix;
+        struct hmac_sha1_ctx prefix;
 };
 
 static int compare_addresses(const void *a, const void *b) {
@@ -29,7 +31,7 @@ static bool is_hashed(const IpAddress *a, bool with_link_local) {
         return with_link_local || a->family != AF_INET6 || !ip_address_is_link_local(a);
 }
 
-static void hash_addresses(GHmac *hmac, const CarpHmacInput *input) {
+static void hash_addresses(struct hmac_sha1_ctx *hmac, const CarpHmacInput *input) {
         g_autofree IpAddress *sorted = g_memdup2(input->addresses, input->n_addresses * sizeof(IpAddress));
 
         if (input->n_addresses > 1)
@@ -38,7 +40,7 @@ static void hash_addresses(GHmac *hmac, const CarpHmacInput *input) {
                 if (k > 0 && ip_address_equal(&sorted[k], &sorted[k - 1]))
                         continue;
                 if (is_hashed(&sorted[k], input->with_link_local))
-                        g_hmac_update(hmac, sorted[k].bytes, (gssize) ip_address_n_bytes(&sorted[k]));
+                        hmac_sha1_update(hmac, ip_address_n_bytes(&sorted[k]), sorted[k].bytes);
         }
 }
 
@@ -46,22 +48,22 @@ static void hash_addresses(GHmac *hmac, const CarpHmacInput *input) {
  * carp_hmac_new() - a context keyed and fed with all that does not change
  */
 CarpHmac *carp_hmac_new(const CarpHmacInput *input) {
-        static const guchar version_type[] = { 2, 1 };
+        static const uint8_t version_type[] = { 2, 1 };
         CarpHmac *h = g_new0(CarpHmac, 1);
 
-        h->prefix = g_hmac_new(G_CHECKSUM_SHA1, input->key, input->n_key_bytes);
-        g_hmac_update(h->prefix, version_type, sizeof(version_type));
+        hmac_sha1_set_key(&h->prefix, input->n_key_bytes, input->key);
+        hmac_sha1_update(&h->prefix, sizeof(version_type), version_type);
         if (input->hash_mac)
-                g_hmac_update(h->prefix, input->hash_mac, 6);
-        g_hmac_update(h->prefix, &input->vhid, 1);
-        hash_addresses(h->prefix, input);
+                hmac_sha1_update(&h->prefix, 6, input->hash_mac);
+        hmac_sha1_update(&h->prefix, 1, &input->vhid);
+        hash_addresses(&h->prefix, input);
         return h;
 }
 
 CarpHmac *carp_hmac_free(CarpHmac *h) {
         if (!h)
                 return NULL;
-        g_hmac_unref(h->prefix);
+        explicit_bzero(h, sizeof(*h));
         g_free(h);
         return NULL;
 }
@@ -71,17 +73,15 @@ CarpHmac *carp_hmac_free(CarpHmac *h) {
  * @source: NULL: as CARP has it, where the source is not covered
  */
 void carp_hmac_digest_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
-        GHmac *hmac = g_hmac_copy(h->prefix);
+        struct hmac_sha1_ctx hmac = h->prefix;
         uint8_t wire[8];
-        gsize n = CARP_DIGEST_BYTES;
 
         for (int k = 0; k < 8; k++)
                 wire[k] = (uint8_t) (counter >> (56 - 8 * k));
-        g_hmac_update(hmac, wire, sizeof(wire));
+        hmac_sha1_update(&hmac, sizeof(wire), wire);
         if (source && source->family != AF_UNSPEC)
-                g_hmac_update(hmac, source->bytes, (gssize) ip_address_n_bytes(source));
-        g_hmac_get_digest(hmac, ret_digest, &n);
-        g_hmac_unref(hmac);
+                hmac_sha1_update(&hmac, ip_address_n_bytes(source), source->bytes);
+        hmac_sha1_digest(&hmac, CARP_DIGEST_BYTES, ret_digest);
 }
 
 void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]) {

@@ -21,7 +21,7 @@ typedef struct CarpHmacInput {
         const uint8_t *hash_mac;  /* OpenBSD with a hand-set lladdr: 6 bytes; else NULL */
 } CarpHmacInput;
 
-/* Copies what it needs of the input. Wipes the key material when freed as far as it owns it. */
+/* Copies what it needs of the input. Wipes the key material when freed. */
 CarpHmac *carp_hmac_new(const CarpHmacInput *input);
 CarpHmac *carp_hmac_free(CarpHmac *h);
 void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]);

@@ -17,7 +17,7 @@ import subprocess
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "iproute2", "procps", "passwd", "nginx-light", "python3",
             # what vipd and vipd-checker link
-            "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200", "libcurl4", "ca-certificates",
+            "libsystemd0", "libglib2.0-0", "libnl-3-200", "libnl-route-3-200", "libnettle8", "libcurl4", "ca-certificates",
             # what DOWNLOADED needs
             "ifupdown", "net-tools", "libpcap0.8"]
 # packages that lie in /srv, for a test to install
