@@ -57,7 +57,8 @@ static int describe(struct rtnl_addr *a, int ifindex, const IpPrefix *prefix) {
 }
 
 /* A lease is a finite valid lifetime. Preferred lifetime 0 and no DAD keep an IPv6 address from being chosen as a source and from being
- * unusable for its first second; IPv4 knows neither. */
+ * unusable for its first second; IPv4 knows neither. The route that the kernel adds to the subnet of an IPv6 address outlives one that had a
+ * lifetime, by tens of seconds; where the subnet is the address alone, nobody needs it. */
 static int build_add(struct nl_msg **ret, int ifindex, const IpPrefix *prefix, uint32_t lease_sec) {
         g_autoptr(rtnl_addr) a = rtnl_addr_alloc();
         g_autoptr(nl_msg) m = NULL;
@@ -74,7 +75,7 @@ static int build_add(struct nl_msg **ret, int ifindex, const IpPrefix *prefix, u
                 rtnl_addr_set_preferred_lifetime(a, ipv6 ? 0 : lease_sec);
         }
         if (ipv6)
-                rtnl_addr_set_flags(a, IFA_F_NODAD);
+                rtnl_addr_set_flags(a, prefix->prefix_length == 128 ? IFA_F_NODAD | IFA_F_NOPREFIXROUTE : IFA_F_NODAD);
         r = rtnl_addr_build_add_request(a, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, &m);
         if (r < 0)
                 return netlink_errno(r);

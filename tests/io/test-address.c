@@ -121,6 +121,33 @@ static void test_held_renewed_and_dropped(Fixture *f, gconstpointer data) {
         g_assert_true(is_usable(c->own));
 }
 
+/* How many routes of this namespace, of any table, name the address. */
+static unsigned n_routes(const char *text) {
+        IpAddress a = lab_address(text);
+        g_autofree char *all = NULL;
+        g_autoptr(GString) hex = g_string_new(NULL);
+        unsigned n = 0;
+
+        g_assert_true(g_file_get_contents("/proc/thread-self/net/ipv6_route", &all, NULL, NULL));
+        for (size_t k = 0; k < ip_address_n_bytes(&a); k++)
+                g_string_append_printf(hex, "%02x", a.bytes[k]);
+        for (const char *p = all; (p = strstr(p, hex->str)); p++)
+                n++;
+        return n;
+}
+
+static void test_no_route_is_left(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        make(f, c->vip, 100);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 1);
+        g_assert_cmpuint(n_routes(c->vip), ==, 1); /* to the host itself */
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_gone, 1);
+        g_assert_cmpuint(n_routes(c->vip), ==, 0);
+}
+
 static void test_drop_of_what_is_not_there(Fixture *f, gconstpointer data) {
         const Case *c = data;
 
@@ -315,6 +342,7 @@ int main(int argc, char **argv) {
         CASE("held-renewed-and-dropped-ipv6", ipv6, test_held_renewed_and_dropped);
         CASE("drop-of-what-is-not-there-ipv4", ipv4, test_drop_of_what_is_not_there);
         CASE("drop-of-what-is-not-there-ipv6", ipv6, test_drop_of_what_is_not_there);
+        CASE("no-route-is-left-ipv6", ipv6, test_no_route_is_left);
         CASE("without-lease-for-ever-ipv4", ipv4, test_without_lease_for_ever);
         CASE("without-lease-for-ever-ipv6", ipv6, test_without_lease_for_ever);
         CASE("no-duplicate-address-detection", ipv6, test_no_duplicate_address_detection);
