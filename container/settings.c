@@ -38,8 +38,18 @@ static void refuse(Reader *r, const char *allowed) {
         fail(r, "%s=%.100s: allowed is %s", r->name, shown, allowed);
 }
 
+/* As a line of a file can hold it. */
+static bool is_line(const char *text) {
+        if (!g_utf8_validate(text, -1, NULL) || g_ascii_isspace(*text) || (*text && g_ascii_isspace(text[strlen(text) - 1])))
+                return false;
+        for (const char *c = text; *c; c = g_utf8_next_char(c))
+                if (g_unichar_iscntrl(g_utf8_get_char(c)))
+                        return false;
+        return !strstr(text, " #") && !strstr(text, " ;");
+}
+
 static void read_interface(Reader *r, const char *key) {
-        if (strlen(r->value) >= IF_NAMESIZE || strpbrk(r->value, "/ \t\n:#;") || *r->value == '.')
+        if (strlen(r->value) >= IF_NAMESIZE || !is_line(r->value) || strpbrk(r->value, "/ \t:#;") || *r->value == '.')
                 refuse(r, "the name of an interface, such as eth0");
         else
                 (void) g_strlcpy(r->settings->interface, r->value, IF_NAMESIZE);
@@ -100,16 +110,6 @@ static void read_tcp(Reader *r, const char *key) {
                 refuse(r, "HOST:PORT, and [ADDRESS]:PORT for IPv6");
         else
                 r->settings->tcp = g_strdup(value);
-}
-
-/* As a line of a file can hold it. */
-static bool is_line(const char *text) {
-        if (!g_utf8_validate(text, -1, NULL) || g_ascii_isspace(*text) || (*text && g_ascii_isspace(text[strlen(text) - 1])))
-                return false;
-        for (const char *c = text; *c; c = g_utf8_next_char(c))
-                if (g_unichar_iscntrl(g_utf8_get_char(c)))
-                        return false;
-        return !strstr(text, " #") && !strstr(text, " ;");
 }
 
 static void read_expect(Reader *r, const char *key) {

@@ -162,6 +162,8 @@ static const struct {
         { "192.0.2.50 pw", "PREEMPT=maybe", "PREEMPT=maybe: allowed is yes or no" },
         { "192.0.2.50 pw", "DEV=eth0 eth1", "DEV=eth0 eth1: allowed is the name of an interface*" },
         { "192.0.2.50 pw", "DEV=abcdefghijklmnop", "DEV=*: allowed is*" },
+        { "192.0.2.50 pw", "DEV=eth\377", "DEV=eth\\377: allowed is the name of an interface*" },
+        { "192.0.2.50 pw", "DEV=eth\033", "DEV=eth\\033: allowed is the name of an interface*" },
         { "192.0.2.50 pw", "CHECK_HTTP=localhost:80", "CHECK_HTTP=localhost:80: allowed is http://HOST*" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://", "CHECK_HTTP=http://: allowed is http://HOST*" },
         { "192.0.2.50 pw", "CHECK_HTTP=http://a/b c", "CHECK_HTTP=http://a/b c: allowed is http://HOST*" },
