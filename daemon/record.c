@@ -81,30 +81,48 @@ static bool drop(const Link *link, AddressSocket *addresses, const char *name, c
         return r >= 0;
 }
 
+void record_parse(const char *text, RecordEach each, void *userdata) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
+        IpPrefix prefix;
+
+        for (size_t k = 1; lines[0] && lines[k]; k++)
+                if (ip_prefix_parse(lines[k], &prefix) >= 0)
+                        each(userdata, lines[0], lines[k], &prefix);
+}
+
+typedef struct Sweep {
+        const LinkTable *links;
+        AddressSocket *addresses;
+        const char *name;
+        RecordKeep keep;
+        void *userdata;
+        unsigned n;
+} Sweep;
+
+static void sweep_address(void *userdata, const char *interface, const char *text, const IpPrefix *prefix) {
+        Sweep *s = userdata;
+        const Link *link = link_table_find(s->links, interface);
+
+        if (link && !(s->keep && s->keep(s->userdata, s->name, interface, prefix)))
+                s->n += drop(link, s->addresses, s->name, text, prefix);
+}
+
 unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata) {
+        Sweep sweep = { .links = links, .addresses = addresses, .keep = keep, .userdata = userdata };
         g_autoptr(GDir) dir = g_dir_open(runtime_dir, 0, NULL);
         const char *file;
-        unsigned n = 0;
 
         while (dir && (file = g_dir_read_name(dir))) {
                 g_autofree char *path = g_build_filename(runtime_dir, file, NULL), *text = NULL,
                                 *name = g_strndup(file, strlen(file) - MIN(strlen(file), strlen(SUFFIX)));
-                g_auto(GStrv) lines = NULL;
-                const Link *link;
 
                 if (!g_str_has_suffix(file, SUFFIX) || !g_file_get_contents(path, &text, NULL, NULL))
                         continue;
-                lines = g_strsplit(text, "\n", 0);
-                link = lines[0] ? link_table_find(links, lines[0]) : NULL;
-                for (size_t k = 1; link && lines[k]; k++) {
-                        IpPrefix prefix;
-
-                        if (ip_prefix_parse(lines[k], &prefix) >= 0 && !(keep && keep(userdata, name, lines[0], &prefix)))
-                                n += drop(link, addresses, name, lines[k], &prefix);
-                }
+                sweep.name = name;
+                record_parse(text, sweep_address, &sweep);
                 (void) g_unlink(path);
         }
-        return n;
+        return sweep.n;
 }
 
 static void ignore_change(void *userdata, const Link *link, unsigned changes) {

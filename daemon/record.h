@@ -14,6 +14,10 @@ int record_lock(const char *runtime_dir);
 int record_write(const char *runtime_dir, const InstanceConfig *config); /* NAME.held; 0 or -errno */
 void record_remove(const char *runtime_dir, const char *name);
 
+/* What a record says: each of its lines that is an address. */
+typedef void (*RecordEach)(void *userdata, const char *interface, const char *text, const IpPrefix *prefix);
+void record_parse(const char *text, RecordEach each, void *userdata);
+
 /* Does this process go on holding the address? */
 typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interface, const IpPrefix *prefix);
 /* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), and forgets the records.

@@ -6,16 +6,20 @@
 #include "config-file.h"
 #include "config-keys.h"
 #include "ctl/import-keepalived.h"
+#include "ctl/import-ucarp.h"
 #include "ctl/interfaces-syntax.h"
 #include "fuzz.h"
+#include "words.h"
 
-/* Any bytes as keepalived.conf and as interfaces(5): what comes out are .vip files that the daemon takes without an error, no name twice, and
- * notes that point at lines of the input. Nothing is included, so that the input chooses no file of this machine. */
+/* Any bytes as keepalived.conf and as interfaces(5), with ucarp's options in it: what comes out are .vip files that the daemon takes without an
+ * error, no name twice, and notes that point at lines of the input. Nothing is included, and of interfaces(5) no path is left, so that the input
+ * chooses no file of this machine. */
 
 #define FILE_NAME "fuzz.conf"
 
 static const uint8_t *input;
 static size_t n_input_bytes;
+static bool defused;
 
 static void require(bool truth) {
         if (!truth)
@@ -29,6 +33,8 @@ static char *read_input(const char *path, gsize *ret_n_bytes, GError **ret_error
         memcpy(text, input, n_input_bytes);
         text[n_input_bytes] = '\0';
         *ret_n_bytes = n_input_bytes;
+        if (defused)
+                defuse_paths(text, n_input_bytes);
         return text;
 }
 
@@ -81,13 +87,7 @@ static void require_notes(const Import *i) {
         }
 }
 
-static void try_keepalived(void) {
-        const KeepalivedReader reader = { .read = read_input, .config_id = "a" };
-        g_autoptr(Import) i = import_new("Head.");
-        g_autoptr(KeepalivedNode) root = keepalived_parse(i, &reader, FILE_NAME);
-
-        import_keepalived(i, root);
-        require_notes(i);
+static void require_instances(const Import *i) {
         for (guint k = 0; k < i->instances->len; k++) {
                 const ImportInstance *v = g_ptr_array_index(i->instances, k);
                 g_autofree char *text = import_render(i, v, "/etc/vipd");
@@ -95,6 +95,16 @@ static void try_keepalived(void) {
                 require(import_find(i, v->name) == v);
                 require_accepted(v->name, text);
         }
+}
+
+static void try_keepalived(void) {
+        const KeepalivedReader reader = { .read = read_input, .config_id = "a" };
+        g_autoptr(Import) i = import_new("Head.");
+        g_autoptr(KeepalivedNode) root = keepalived_parse(i, &reader, FILE_NAME);
+
+        import_keepalived(i, root);
+        require_notes(i);
+        require_instances(i);
 }
 
 static void try_interfaces(void) {
@@ -109,6 +119,9 @@ static void try_interfaces(void) {
                 require(s->line >= 1 && s->line <= n_lines());
                 require(s->options->len == 0 || g_str_equal(s->kind, "iface"));
         }
+        import_ifupdown(i, stanzas);
+        require_notes(i);
+        require_instances(i);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
@@ -116,7 +129,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
                 return 0;
         input = data;
         n_input_bytes = n_bytes;
+        silence();
+        defused = false;
         try_keepalived();
+        defused = true;
         try_interfaces();
         return 0;
 }
