@@ -131,18 +131,21 @@ SIM_GROUPS = ['tests/sim/groups.c', 'tests/sim/groups-check.c', 'tests/sim/group
 SCHEDULES = 100000
 
 
-def run(command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
+def run(command, timeout=None):
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, f'not done within {timeout} s')
 
 
 class Builder:
-    def __init__(self, root, directory):
+    def __init__(self, root, directory, options=('-O1',), libraries=('glib-2.0',)):
         self.root = root
         self.directory = directory
         self.cc = shlex.split(os.environ.get('CC', 'cc'))
-        flags = subprocess.check_output(['pkg-config', '--cflags', 'glib-2.0'], text=True)
-        self.flags = ['-std=gnu17', '-O1', '-D_GNU_SOURCE', '-I' + os.path.join(root, 'daemon'), '-I' + root] + shlex.split(flags)
-        self.libs = shlex.split(subprocess.check_output(['pkg-config', '--libs', 'glib-2.0'], text=True))
+        flags = subprocess.check_output(['pkg-config', '--cflags', *libraries], text=True)
+        self.flags = ['-std=gnu17', *options, '-D_GNU_SOURCE', '-I' + os.path.join(root, 'daemon'), '-I' + root] + shlex.split(flags)
+        self.libs = shlex.split(subprocess.check_output(['pkg-config', '--libs', *libraries], text=True))
 
     def compile(self, source, name):
         output = os.path.join(self.directory, name.replace('/', '_') + '.o')

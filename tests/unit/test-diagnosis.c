@@ -351,6 +351,20 @@ static void test_what_is_no_vrrp(void) {
         }
 }
 
+/* The checksum may count in what stands behind the list, as some keepalived do with their proof, or not, as others do. */
+static void test_a_proof_is_counted_in_or_not(void) {
+        for (unsigned counted = 0; counted < 3; counted++) {
+                uint8_t bytes[] = { 0x31, 7, 100, 1, 0, 100, 0, 0, 192, 0, 2, 10, 0xde, 0xad, 0xbe, 0xef };
+                IpGlimpse g = { .source = address("192.0.2.3"), .destination = address("224.0.0.18"), .payload = bytes,
+                                .n_payload = sizeof(bytes), .n_present = sizeof(bytes) };
+                uint16_t sum = internet_checksum(bytes, counted == 0 ? 12 : counted == 1 ? sizeof(bytes) : 14);
+
+                bytes[6] = (uint8_t) (sum >> 8);
+                bytes[7] = (uint8_t) sum;
+                g_assert_cmpuint(vrrp_recognise(&g), ==, counted < 2 ? 3 : 0);
+        }
+}
+
 static void test_carp_is_no_vrrp(void) {
         for (size_t k = 0; k < G_N_ELEMENTS(vectors); k++) {
                 uint8_t frame[FRAME_BYTES_MAX];
@@ -418,6 +432,7 @@ int main(int argc, char **argv) {
         ADD(captured_vrrp_is_recognised);
         ADD(spoilt_vrrp_is_noise);
         ADD(what_is_no_vrrp);
+        ADD(a_proof_is_counted_in_or_not);
         ADD(carp_is_no_vrrp);
         ADD(it_is_said_when_it_is_sure_and_then_rarely);
         ADD(noise_now_and_then_is_never_said);

@@ -18,6 +18,7 @@ typedef struct Fixture {
         uint64_t now_usec, deadline_usec;
         GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
         GString *states;  /* "backup master ..." */
+        bool cannot_hold;
 } Fixture;
 
 static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
@@ -28,8 +29,10 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
 }
 
 static int op_hold(void *userdata) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'h');
-        return 0;
+        Fixture *f = userdata;
+
+        g_string_append_c(f->effects, 'h');
+        return f->cannot_hold ? -EPERM : 0;
 }
 
 static void op_release(void *userdata) {
@@ -115,18 +118,99 @@ static void win(Fixture *f) {
         g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
 }
 
-/* A better master is heard. */
-static void hear_better(Fixture *f) {
+/* A peer's advert is heard, signed with our key; with another bit in its digest if spoilt. */
+static CarpVerdict hear(Fixture *f, uint8_t advbase, uint8_t advskew, bool spoilt) {
         g_autoptr(InstanceConfig) c = make_config(false);
         IpAddress source;
         CarpHmac *hmac = carp_hmac_new(&(CarpHmacInput) { .key = c->carp.key, .n_key_bytes = c->carp.n_key_bytes, .vhid = 1,
                                                           .addresses = &c->addresses[0].address, .n_addresses = 1 });
-        CarpAdvert a = { .vhid = 1, .advbase = 0, .advskew = 1, .counter = 5 };
+        CarpAdvert a = { .vhid = 1, .advbase = advbase, .advskew = advskew, .counter = 5 };
 
         carp_hmac_digest(hmac, a.counter, a.digest);
         carp_hmac_free(hmac);
+        a.digest[0] ^= spoilt;
         g_assert_cmpint(ip_address_parse("192.0.2.9", &source), ==, 0);
-        g_assert_cmpint(instance_on_advert(f->instance, &source, &a, f->now_usec), ==, CARP_VERDICT_OK);
+        return instance_on_advert(f->instance, &source, &a, f->now_usec);
+}
+
+/* A better master is heard. */
+static void hear_better(Fixture *f) {
+        g_assert_cmpint(hear(f, 0, 1, false), ==, CARP_VERDICT_OK);
+}
+
+static void test_a_forgery_is_counted_and_has_no_effect(Fixture *f, gconstpointer data) {
+        const InstanceStatistics *s = instance_statistics(f->instance);
+
+        win(f);
+        assert_effects(f, "han");
+        g_assert_cmpint(hear(f, 0, 1, true), ==, CARP_VERDICT_HMAC);
+        g_assert_cmpuint(s->rejected[CARP_VERDICT_HMAC], ==, 1);
+        g_assert_cmpuint(s->adverts_received, ==, 0);
+        assert_effects(f, "");
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+}
+
+/* FreeBSD's digest covers a link-local address, OpenBSD's does not. */
+static void test_link_local_addresses_are_in_the_digest_or_not(Fixture *f, gconstpointer data) {
+        for (int with_link_local = 0; with_link_local < 2; with_link_local++) {
+                InstanceConfig *c = make_config(false);
+                CarpAdvert a = { .vhid = 1, .advbase = 1, .counter = 5 + (unsigned) with_link_local };
+                IpAddress source, addresses[2];
+                CarpHmac *hmac;
+
+                c->addresses = g_renew(IpPrefix, c->addresses, 2);
+                c->n_addresses = 2;
+                g_assert_cmpint(ip_prefix_parse("fe80::51", &c->addresses[1]), ==, 0);
+                addresses[0] = c->addresses[0].address;
+                addresses[1] = c->addresses[1].address;
+                hmac = carp_hmac_new(&(CarpHmacInput) { .key = c->carp.key, .n_key_bytes = c->carp.n_key_bytes, .vhid = 1,
+                                                        .addresses = addresses, .n_addresses = 2, .with_link_local = with_link_local });
+                carp_hmac_digest(hmac, a.counter, a.digest);
+                carp_hmac_free(hmac);
+                instance_reconfigure(f->instance, c, f->now_usec);
+                g_assert_cmpint(ip_address_parse("192.0.2.9", &source), ==, 0);
+                g_assert_cmpint(instance_on_advert(f->instance, &source, &a, f->now_usec), ==, CARP_VERDICT_OK);
+        }
+}
+
+/* An address that is taken away is put back at once, but not for ever: whoever insists wins. */
+static void test_a_fight_for_an_address_ends(Fixture *f, gconstpointer data) {
+        unsigned n = 0;
+
+        win(f);
+        assert_effects(f, "han");
+        instance_on_address_missing(f->instance, f->now_usec);
+        assert_effects(f, "hn");
+        while (instance_state(f->instance) == ELECTION_STATE_MASTER) {
+                g_assert_cmpuint(n++, <, 100);
+                instance_on_address_missing(f->instance, f->now_usec);
+        }
+        g_assert_cmpuint(n, >=, 10);
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_ADDRESS_LOST);
+        g_assert_true(g_str_has_suffix(f->effects->str, "rb"));
+}
+
+/* Once in a while for ever is no fight. */
+static void test_an_address_may_be_taken_away_often(Fixture *f, gconstpointer data) {
+        win(f);
+        for (unsigned k = 0; k < 100; k++) {
+                while (f->deadline_usec <= f->now_usec + SEC / 4)
+                        timer(f);
+                f->now_usec += SEC / 4;
+                instance_on_address_missing(f->instance, f->now_usec);
+                g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_MASTER);
+        }
+        g_assert_cmpuint(instance_statistics(f->instance)->addresses_restored, ==, 100);
+}
+
+/* A bow-out would call every backup against the master whom we did not replace. */
+static void test_who_cannot_hold_leaves_the_master_alone(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(hear(f, 1, 100, false), ==, CARP_VERDICT_OK);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        f->cannot_hold = true;
+        g_assert_cmpint(instance_promote(f->instance, f->now_usec), ==, INSTANCE_VERB_OK);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        assert_effects(f, "hr");
 }
 
 /* What a peer that signs one address alone is told, by an instance with two. */
@@ -445,6 +529,11 @@ int main(int argc, char **argv) {
         PLAIN("restart-that-peers-do-not-wait-for", test_a_restart_that_peers_would_not_wait_for_is_a_stop);
         PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
         UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
+        PLAIN("forgery", test_a_forgery_is_counted_and_has_no_effect);
+        PLAIN("link-local-digests", test_link_local_addresses_are_in_the_digest_or_not);
+        PLAIN("a-fight-ends", test_a_fight_for_an_address_ends);
+        PLAIN("no-fight", test_an_address_may_be_taken_away_often);
+        PLAIN("who-cannot-hold", test_who_cannot_hold_leaves_the_master_alone);
         PLAIN("addresses-outside-the-digest", test_addresses_outside_the_digest);
         PLAIN("peers-outlive-a-restart", test_peers_and_master_outlive_a_restart);
         g_test_add_func("/handover/not-understood", test_what_is_not_understood_is_nothing);
