@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What man/vipctl.1 promises, read from its source: the schema of --json, verbs, options, metrics."""
+"""What man/vipctl.1 promises, read from its source: the schema of --json, verbs, options, metrics; and what org.vipd1(5) says of statistics."""
 
 import os
 import re
+import sys
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TREE, "tests/house"))
+from pages import Page  # pylint: disable=wrong-import-position
+
 PATH = os.path.join(TREE, "man/vipctl.1")
 
 
@@ -45,6 +49,10 @@ def options():
 
 def metrics():
     return {word for tag in tags("METRICS") for word in re.findall(r"vipd_\w+", tag)}
+
+
+def statistics():
+    return {word for tag in Page("org.vipd1.5").tags("STATISTICS") for word in tag.split(", ")}
 
 
 def is_a(value, kind):

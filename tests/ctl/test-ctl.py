@@ -213,6 +213,7 @@ def log(message, user):
 
 def test_statistics_are_those_of_the_daemon():
     told = bus.statistics(bus.WEB)
+    equal(sorted(told), sorted(manual.statistics()), "the counters, and those in org.vipd1(5)")
     out = done("statistics", "web").out
     equal(out.split("\n")[0].split(), ["COUNTER", "VALUE"], "the header")
     equal([line.split()[0] for line in out.split("\n")[1:] if line], list(told), "the counters")
