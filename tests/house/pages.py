@@ -78,6 +78,8 @@ class Page:
             if expected == ".TQ":
                 stack[-1].tags.append(text)
             elif expected == ".TP":
+                for entry in stack[:nests[-1] if nests else 0]:
+                    entry.lines.append(text)
                 stack = stack[:nests[-1] if nests else 0] + [Entry(name, text, len(nests))]
                 self.entries.append(stack[-1])
             else:

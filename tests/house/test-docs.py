@@ -91,18 +91,6 @@ def test_the_haproxy_example_is_the_one_that_is_shipped():
         yield "examples/haproxy.vip is another one"
 
 
-def test_every_key_of_a_check_is_in_the_manual():
-    manual = read("man/name.vip.5")
-    section = re.search(r"^\.SH SECTION \[Check NAME\]$(.*?)^\.SH ", manual, re.M | re.S)
-    keys = re.findall(r'^\s+\{ "Check", "(\w+)"', read("daemon/config-checks.c"), re.M)
-    if not section or not keys:
-        yield "nothing was found"
-        return
-    for key in keys:
-        if not re.search(rf"^\.(I|IR|BR) (\S+ )*{key}=", section[1], re.M):
-            yield f"{key}= is missing in name.vip(5)"
-
-
 def test_every_link_between_documents_leads_somewhere():
     for path in documents():
         for target in re.findall(r"\]\(([^)#:]+)\)", read(path)):

@@ -3,16 +3,24 @@
 """The manual pages have what the code has, and nothing else: members of the bus, keys and what they may be, options, exit codes, words. They are
 rendered without a warning, and what they show is accepted by those it is for."""
 
+import os
 import re
-
+import shutil
+import subprocess
+import tempfile
 import xml.etree.ElementTree as ET
 
 import pages
 import tap
 from pages import Page, read
 
-BUS = Page("org.vipd1.5")
+BUILD = os.environ.get("VIPD_BUILD", os.path.join(pages.TREE, "build"))
+VIPD = os.path.join(BUILD, "vipd")
+SAME_CONFIG = os.path.join(BUILD, "tests/house/same-config")
+BUS, NAME_VIP, VIPD_CONF = Page("org.vipd1.5"), Page("name.vip.5"), Page("vipd.conf.5")
 INTERFACES = {"THE MANAGER": "org.vipd1.Manager", "INSTANCES": "org.vipd1.Instance"}
+# words for a default that are written as an empty value
+NOTHING = ("none", "never", "one dead interval", "the first usable address of the interface", "the system's")
 ERROR = re.compile(r"org\.(?:vipd1|freedesktop\.DBus)\.Error\.\w+")
 
 
@@ -95,6 +103,221 @@ def test_the_bus_page_has_every_error_and_action():
         for default in action.find("defaults"):
             if default.text not in BUS.text("AUTHORIZATION"):
                 yield f"{action.get('id')}: {default.text} is missing"
+
+
+# --- configuration ------------------------------------------------------------------------------------------------------------
+
+
+def keys_of_code():
+    """(section, key) -> the kind of check that has it, for those that one kind has alone."""
+    found = {(section, key): None for section, key in re.findall(r'^\s+\{ "(\w+)", "(\w+)", \w+, ', read("daemon/config-keys.c"), re.M)}
+    for key, kind in re.findall(r'^\s+\{ "Check", "(\w+)", .*?(?:TYPE\((\w+)\)|0) \},$', read("daemon/config-checks.c"), re.M):
+        found["Check", key] = kind.lower()
+    return found
+
+
+class Key:
+    """As name.vip(5) has it."""
+
+    def __init__(self, section, name, entry, which):
+        self.section, self.name, self.text = section, name, entry.text
+        default = re.search(r"Default: (.*?)\.(?: |$)", entry.text)
+        self.default = default and (default[1].split(" and ")[which] if len(entry.tags[0].split(", ")) > 1 and " and " in default[1] else default[1].split(",")[0])
+        self.required = "equired" in entry.text
+
+
+def keys_of_page():
+    found = {}
+    for section in NAME_VIP.sections:
+        heading = re.fullmatch(r"SECTION \[(\w+)( NAME)?\]", section)
+        for entry in NAME_VIP.of(section) if heading else ():
+            for k, name in enumerate(entry.tags[0].split(", ")):
+                found[heading[1], name.rstrip("=")] = Key(heading[1], name.rstrip("="), entry, k)
+    return found
+
+
+def without_effect():
+    """(section, key) -> the value that is accepted."""
+    return {(section, key): value for key, value, section in re.findall(r"(\w+)=(\w+) +in \[(\w+)\]", NAME_VIP.text("KEYS WITHOUT EFFECT"))}
+
+
+def test_every_key_is_in_the_manual():
+    code, page, reserved = keys_of_code(), keys_of_page(), without_effect()
+    if len(code) < 40:
+        yield f"only {len(code)} keys were found in the code"
+    yield from differences("name.vip(5)", code, list(page) + list(reserved))
+    for key in page.values():
+        if not key.default and not key.required:
+            yield f"{key.name}= has neither a default nor is it required"
+    yield from differences("vipd.conf(5)", re.findall(r'a->key, "(\w+)"', read("daemon/config-load.c")),
+                           [tag.rstrip("=") for tag in VIPD_CONF.tags("DESCRIPTION")])
+    kinds = [key for key, kind in keys_of_code().items() if kind]
+    if not kinds:
+        yield "no key of one kind of check was found"
+
+
+CHECKS = {"unit": "Unit=haproxy.service", "link": "Interface=eth1", "command": "Command=/bin/true", "http": "URL=http://127.0.0.1/",
+          "tcp": "Address=127.0.0.1:80"}
+
+
+class Directory:
+    """Instances that differ in one line each."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="vipd-pages-")
+        self.n = 0
+        self.names = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        shutil.rmtree(self.path)
+
+    def add(self, section, key, value):
+        """value None: without the key."""
+        self.n += 1
+        name = f"i{self.n:03}"
+        self.names[name] = f"{key}={value}"
+        lines = {"VIP": [f"Address=2001:db8::{self.n}", f"Interface={name}"], "CARP": ["VHID=1", "Passphrase=secret"]}
+        kind = keys_of_code()[section, key] or "command"
+        if section == "Check":
+            lines["Check one"] = [f"Type={kind}", CHECKS[kind]]
+        where = "Check one" if section == "Check" else section
+        kept = [line for line in lines.get(where, []) if value is None or not line.startswith(f"{key}=")]
+        lines[where] = kept + ([] if value is None else [f"{key}={value}"])
+        with open(os.open(f"{self.path}/{name}.vip", os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
+            for heading, content in lines.items():
+                f.write("\n".join([f"[{heading}]", *content, ""]))
+        return name
+
+    def said(self):
+        """name -> what vipd --check says of it."""
+        r = subprocess.run([VIPD, "--check", self.path], capture_output=True, text=True, check=False, timeout=30)
+        found = {name: [] for name in self.names}
+        for line in r.stdout.splitlines():
+            found[line[len(self.path) + 1:].split(".vip")[0]].append(line.split(": ", 1)[1])
+        return found
+
+
+def different(a, b):
+    """Names of instances that are not the same."""
+    r = subprocess.run([SAME_CONFIG, a.path, b.path], capture_output=True, text=True, check=True, timeout=30)
+    return set(r.stdout.split())
+
+
+def other_than(value):
+    """Another value of the same kind, or None."""
+    if value in ("yes", "no"):
+        return "no" if value == "yes" else "yes"
+    if re.fullmatch(r"\d+", value):
+        return str(int(value) + 1)
+    return "7s" if re.fullmatch(r"\d+m?s", value) else None
+
+
+def test_what_the_manual_calls_the_default_is_the_default():
+    """And another value is not: so a difference would be seen."""
+    with Directory() as without, Directory() as default, Directory() as other:
+        changed = set()
+        for key in keys_of_page().values():
+            if not key.default:
+                continue
+            value = "" if key.default in NOTHING else key.default
+            without.add(key.section, key.name, None)
+            default.add(key.section, key.name, value)
+            name = other.add(key.section, key.name, other_than(value) or value)
+            if other_than(value):
+                changed.add(name)
+        said = default.said()
+        for name in sorted(different(without, default)):
+            yield f"{default.names[name]} is not the default; {'; '.join(said[name])}"
+        for name in sorted(changed ^ different(without, other)):
+            yield f"{other.names[name]} is the default, or not the same as the default"
+        if len(changed) < 20:
+            yield f"only {len(changed)} defaults were compared"
+
+
+def bounds(text):
+    """What a range of the manual allows, and what it does not, as [values], [values]."""
+    found = re.search(r"\b(\d+)(ms|h|s)? to (\d+)(ms|h|s)?\b", text)
+    if found:
+        low, low_unit, high, high_unit = found.groups()
+        if high_unit:
+            return [low + low_unit, high + high_unit], [f"{int(low) * 1000 - 1}us", f"{high}{high_unit} 1us"]
+        return [low, high], [str(int(low) - 1), str(int(high) + 1)]
+    if "at least 1ms" in text:
+        return ["1ms"], ["999us", "0"]
+    if "above 0 and at most 1h" in text:
+        return ["1us", "1h"], ["0", "1h 1us"]
+    return [], []
+
+
+def allowed(sentence):
+    """What of the daemon's sentence about a wrong value the manual has to say, too."""
+    what = re.sub(r",? such as .*|\(.*\)$", "", sentence.partition("allowed is ")[2] or sentence.partition("allowed are ")[2])
+    if what == "yes or no":
+        return {"oolean"}
+    if re.fullmatch(r"[a-z]+(?:, [a-z]+)*,? or [a-z]+", what):
+        return set(re.findall(r"[a-z]+", what)) - {"or"}
+    numbers = set(re.findall(r"\b\d+(?:ms|s|h)?\b", what))
+    return numbers | ({"bsolute path"} if "absolute path" in what else set())
+
+
+def test_what_the_manual_allows_is_what_the_daemon_allows():
+    page = keys_of_page()
+    with Directory() as wrong, Directory() as good, Directory() as bad:
+        names = {wrong.add(section, name, "@ @"): page[section, name] for section, name in page}
+        said, n = wrong.said(), 0
+        for name, key in names.items():
+            sentence = next((s for s in said[name] if s.startswith(f"error: {key.name}=") and "allowed" in s), "")
+            for word in allowed(sentence):
+                if word not in key.text:
+                    yield f"{key.name}=: {word} is missing in name.vip(5), as the daemon says {sentence}"
+            ranged = "whole number" in sentence or " time " in sentence
+            for value in bounds(key.text)[0] if ranged else ():
+                n += 1
+                good.add(key.section, key.name, value)
+            for value in bounds(key.text)[1] if ranged else ():
+                bad.add(key.section, key.name, value)
+        yield from (f"{good.names[name]}: {'; '.join(lines)}" for name, lines in good.said().items() if any("error: " in line for line in lines))
+        yield from (f"{bad.names[name]} is accepted" for name, lines in bad.said().items() if not any("error: " in line for line in lines))
+        if n < 20:
+            yield f"only {n} ends of ranges were found"
+
+
+def test_what_is_required_is_required():
+    """A value of nothing is none."""
+    with Directory() as directory:
+        for key in keys_of_page().values():
+            if key.required and not key.default and "assphrase" not in key.name:
+                directory.add(key.section, key.name, "")
+        yield from (f"{directory.names[name]} is accepted" for name, lines in directory.said().items() if not any("error: " in line for line in lines))
+        if directory.n < 8:
+            yield f"only {directory.n} keys are required"
+
+
+def test_the_log_levels_of_the_manual_are_those_of_the_daemon():
+    entry = next(e for e in VIPD_CONF.of("DESCRIPTION") if e.tags == ["LogLevel="])
+    default = re.search(r"Default: (\w+)", entry.text)[1]
+    with Directory() as without, Directory() as with_it:
+        for level, expected in ((default, set()), ("debug", {"vipd.conf"})):
+            with open(f"{with_it.path}/vipd.conf", "w", encoding="utf-8") as f:
+                f.write(f"[Daemon]\nLogLevel={level}\n")
+            if different(without, with_it) != expected:
+                yield f"LogLevel={level} is as different from the default as {different(without, with_it)}"
+        with open(f"{with_it.path}/vipd.conf", "w", encoding="utf-8") as f:
+            f.write("[Daemon]\nLogLevel=loud\n")
+        r = subprocess.run([VIPD, "--check", with_it.path], capture_output=True, text=True, check=False, timeout=30)
+        yield from (f"{word} is missing in vipd.conf(5)" for word in allowed(r.stdout.strip()) if word not in entry.text)
+
+
+def test_reserved_keys_take_one_value():
+    with Directory() as good, Directory() as bad:
+        for (section, key), value in without_effect().items():
+            good.add(section, key, value)
+            bad.add(section, key, "something")
+        yield from (f"{good.names[name]}: {lines}" for name, lines in good.said().items() if lines)
+        yield from (f"{bad.names[name]} is accepted" for name, lines in bad.said().items() if not lines)
 
 
 if __name__ == "__main__":
