@@ -120,12 +120,6 @@ def test_the_readme_takeover_action(lab):
     check(told(n2) == ["here", "gone"] and told(n1) == ["here"], f"{told(n1)} {told(n2)}")
 
 
-def test_the_manual_shows_the_same_drop_in(lab):
-    with open(os.path.join(hosts.HERE, "../../man/vipd.8")) as f:
-        shown = re.search(r"^\.EX\n(\[Unit\].*?)^\.EE", f.read(), re.S | re.M)[1].replace("\\-", "-")
-    check(shown == readme_units()[0], shown)
-
-
 def test_a_release_during_the_takeover_action(lab):
     """It is told of a takeover that is over before it was through, too."""
     def prepare(node):

@@ -3,6 +3,7 @@
 """The manual pages have what the code has, and nothing else: members of the bus, keys and what they may be, options, exit codes, words. They are
 rendered without a warning, and what they show is accepted by those it is for."""
 
+import glob
 import os
 import re
 import shutil
@@ -318,6 +319,148 @@ def test_reserved_keys_take_one_value():
             bad.add(section, key, "something")
         yield from (f"{good.names[name]}: {lines}" for name, lines in good.said().items() if lines)
         yield from (f"{bad.names[name]} is accepted" for name, lines in bad.said().items() if not lines)
+
+
+# --- how they look ------------------------------------------------------------------------------------------------------------
+
+
+def reference_names(page):
+    """[(name, section)] of what a page refers to."""
+    return re.findall(r"\b([A-Za-z][\w.@-]*)\((\d)\)", plain_text(page))
+
+
+def plain_text(page):
+    return "\n".join(page.sections.values())
+
+
+def own(name):
+    return name.startswith(("vip", "name.vip", "org.vipd1"))
+
+
+def stub_target(name):
+    """The page that an alias stands for, or None."""
+    found = re.match(r"\.so man\d/(\S+)\n$", read(f"man/{name}"))
+    return found and found[1]
+
+
+def test_pages_are_rendered_without_a_warning():
+    """But for the missing date: a page is as old as the version in its footer."""
+    for name in pages.names():
+        path = os.path.join(pages.MAN, name)
+        for argv in (["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", path], ["groff", "-man", "-Tutf8", "-ww", "-z", path],
+                     ["mandoc", "-T", "lint", "-W", "warning", path]):
+            r = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60,
+                               env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80"})
+            said = r.stderr + (r.stdout if argv[0] == "mandoc" else "")
+            yield from (line for line in said.splitlines() if not line.endswith('WARNING: missing date, using "": TH'))
+
+
+def test_every_page_has_the_version_and_is_installed():
+    version = re.search(r"version: '([^']+)'", read("meson.build"))[1]
+    installed = re.findall(r"'(.*\.\d)'", read("man/meson.build"))
+    yield from differences("man/meson.build", [name for name in os.listdir(pages.MAN) if re.search(r"\.\d$", name)], installed)
+    for name in pages.names():
+        title, section, what = re.search(r'^\.TH (\S+) (\d) "" "(.*?)" ', read(f"man/{name}"), re.M).groups()
+        if (pages.plain(title).lower(), section, what) != (name.rsplit(".", 1)[0].lower(), name[-1], f"vipd {version}"):
+            yield f"{name} calls itself {title}({section}) of {what}"
+
+
+def test_every_name_of_a_page_leads_to_it():
+    for name in pages.names():
+        for alias in Page(name).text("NAME").split(" - ")[0].strip().split(", "):
+            found = [n for n in os.listdir(pages.MAN) if n.rsplit(".", 1)[0] == alias]
+            if len(found) != 1 or (found[0] != name and stub_target(found[0]) != name):
+                yield f"{name} is {alias}, too, and {found} is what leads there"
+    for name in set(os.listdir(pages.MAN)) - set(pages.names()) - {"meson.build"}:
+        if name.rsplit(".", 1)[0] not in Page(stub_target(name)).text("NAME"):
+            yield f"{name} leads to a page that does not know of it"
+
+
+def test_every_reference_leads_somewhere():
+    """To a page of ours in its section; and for others, where their page is installed at all, in that section."""
+    ours = {tuple(name.rsplit(".", 1)) for name in os.listdir(pages.MAN)}
+    theirs = {}
+    for path in glob.glob("/usr/share/man/man?/*"):
+        name, _, section = os.path.basename(path).removesuffix(".gz").rpartition(".")
+        theirs.setdefault(name, set()).add(section[:1])
+    places = {f"man/{name}": reference_names(Page(name)) for name in pages.names()}
+    for path in ("README.md", *(f"docs/{name}" for name in os.listdir(os.path.join(pages.TREE, "docs")) if name.endswith(".md"))):
+        places[path] = re.findall(r"(?<![\w`/.])([a-z][\w.@-]*)\((\d)\)", read(path))
+    places["units"] = re.findall(r"man:([\w.@-]+)\((\d)\)", "".join(read(f"units/{name}") for name in os.listdir(os.path.join(pages.TREE, "units"))))
+    for place, found in places.items():
+        if not found:
+            yield f"no reference was found in {place}"
+        for name, section in set(found):
+            if own(name) and (name, section) not in ours or not own(name) and section not in theirs.get(name, section):
+                yield f"{place}: {name}({section}) does not exist"
+    for name in pages.names():
+        see = re.findall(r"([\w.@-]+)\((\d)\)", Page(name).text("SEE ALSO"))
+        if not see or len(see) != len(set(see)) or tuple(name.rsplit(".", 1)) in see:
+            yield f"SEE ALSO of {name}: {see}"
+
+
+# --- units --------------------------------------------------------------------------------------------------------------------
+
+
+UNITS = Page("vipd.units.7")
+
+
+def unit_examples():
+    """[(page, unit, is a drop-in, text)]"""
+    for name in pages.names():
+        for text in Page(name).examples:
+            if re.search(r"^\[(Unit|Service)\]$", text, re.M):
+                found = re.match(r"# (?:systemctl edit |/etc/systemd/system/)(\S+)\n", text)
+                yield name, found and found[1], "systemctl edit" in text, text
+
+
+def test_every_unit_shown_is_one_for_systemd():
+    with tempfile.TemporaryDirectory(prefix="vipd-pages-") as directory:
+        shown = []
+        for unit in glob.glob(f"{BUILD}/units/*.service") + glob.glob(os.path.join(pages.TREE, "units/*.target")):
+            shutil.copy(unit, directory)
+        for page, unit, drop_in, text in unit_examples():
+            if not unit:
+                yield f"{page}: the first line does not say where this belongs: {text.splitlines()[0]}"
+                continue
+            base = f"{directory}/{unit}"
+            if drop_in:
+                os.makedirs(f"{base}.d", exist_ok=True)
+            with open(f"{base}.d/{len(shown)}.conf" if drop_in else base, "w", encoding="utf-8") as f:
+                # programs that the reader has
+                f.write(re.sub(r"(?<==)/usr/local/\S+", "/bin/true", text))
+            for needed in (unit, unit.replace(".timer", ".service")):
+                if not os.path.exists(f"{directory}/{re.sub('@.*[.]', '@.', needed)}"):
+                    with open(f"{directory}/{needed}", "w", encoding="utf-8") as f:
+                        f.write("[Service]\nExecStart=/bin/true\n")
+            shown.append(unit)
+        # so that programs of the package need not be installed
+        for unit in glob.glob(f"{directory}/vipd*.service"):
+            with open(unit, encoding="utf-8") as f:
+                text = f.read()
+            with open(unit, "w", encoding="utf-8") as f:
+                f.write(re.sub(r"(?<==)-?/\S*/(vipd|digitalocean)\b", "/bin/true", text))
+        r = subprocess.run(["systemd-analyze", "--man=no", "--recursive-errors=no", "verify", *(u.replace("@.", "@web.") for u in sorted(set(shown)))],
+                           capture_output=True, text=True, check=False, timeout=60, env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{directory}:"})
+        yield from (r.stdout + r.stderr).splitlines()
+        if r.returncode != 0 or len(shown) < 5:
+            yield f"exit status {r.returncode} of {shown}"
+
+
+def test_the_units_of_the_readme_are_those_of_the_manual():
+    readme = [block for block in re.findall(r"^```ini\n(.*?)^```$", read("README.md"), re.M | re.S) if "[Unit]" in block]
+    manual = [text.split("\n", 1)[1] for _, _, _, text in unit_examples()]
+    yield from (f"README.md shows another one:\n{block}" for block in readme if block not in manual)
+    if len(readme) < 2:
+        yield f"README.md shows {len(readme)} units"
+
+
+def test_every_unit_that_is_shipped_is_explained():
+    units = [name for name in os.listdir(os.path.join(pages.TREE, "units")) if name.endswith((".service", ".target"))]
+    yield from differences("units", units, UNITS.tags("UNITS THAT COME WITH VIPD"))
+    for alias in re.findall(r"^Alias=(.*)$", read("units/vipd.service"), re.M):
+        if alias not in UNITS.text("UNITS THAT COME WITH VIPD"):
+            yield f"{alias} is missing"
 
 
 if __name__ == "__main__":
