@@ -186,12 +186,20 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         (void) sd_event_source_set_enabled(io->timer, deadline_usec == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
+static uint64_t op_now(void *userdata) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
 const InstanceOps instance_io_ops = {
         .send = op_send,
         .hold = op_hold,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
+        .now = op_now,
 };
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {

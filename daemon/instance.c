@@ -61,6 +61,7 @@ struct Instance {
         char sync_cause[CONFIG_NAME_BYTES_MAX + 1];
         ElectionReason sync_cause_reason;
 
+        uint64_t takeover_usec; /* when what made us master was heard, as long as we do not act as one; UINT64_MAX: no takeover is under way */
         uint64_t renew_usec; /* master: the lease; UINT64_MAX: none */
         uint32_t n_announce; /* rounds left in this burst */
         uint64_t announce_usec;
@@ -182,9 +183,23 @@ static void announce_round(Instance *i, uint64_t now_usec) {
                 i->announce_usec = a->refresh_usec == CONFIG_USEC_UNSET ? UINT64_MAX : now_usec + a->refresh_usec;
 }
 
+/* Address, advert and announcement are the kernel's: counts how long that took since the pass of the loop began in which the deadline, the
+ * advert or the verb came that decided it. */
+static void finish_takeover(Instance *i) {
+        uint64_t usec;
+
+        if (i->takeover_usec == UINT64_MAX)
+                return;
+        usec = i->ops->now(i->ops_userdata);
+        latency_add(&i->statistics.takeovers, usec > i->takeover_usec ? usec - i->takeover_usec : 0);
+        i->takeover_usec = UINT64_MAX;
+}
+
 static void announce_burst(Instance *i, uint64_t now_usec) {
         i->n_announce = i->config->announce.count;
         announce_round(i, now_usec);
+        /* by which every takeover ends */
+        finish_takeover(i);
 }
 
 /* Soon, not at once: his announcement follows his advert, and however many adverts call for it, rounds keep that distance. */
@@ -299,11 +314,12 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 /* before the last advert: never two holders (invariant 1) */
                 i->ops->release(i->ops_userdata);
                 i->n_announce = 0;
-                i->renew_usec = i->announce_usec = UINT64_MAX;
+                i->renew_usec = i->announce_usec = i->takeover_usec = UINT64_MAX;
                 left_early = i->leaving;
                 i->units_pending = i->leaving = false;
         }
         if (u->changed && u->to == ELECTION_STATE_MASTER) {
+                i->takeover_usec = now_usec;
                 i->units_pending = i->config->takeover.units_before_address;
                 lost = !i->units_pending && !i->prepared && hold(i, now_usec) < 0;
                 i->prepared = false;
@@ -320,6 +336,7 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
 
         if (u->changed) {
                 i->statistics.transitions++;
+                i->statistics.transitions_by[u->reason]++;
                 if (u->reason == ELECTION_REASON_STALLED)
                         i->statistics.stalls++;
                 i->changed_usec = now_usec;
@@ -409,7 +426,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         i->conflict_mac = g_strdup("");
         i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
         i->checks = g_ptr_array_new_with_free_func(check_free);
-        i->renew_usec = i->announce_usec = UINT64_MAX;
+        i->renew_usec = i->announce_usec = i->takeover_usec = UINT64_MAX;
         make_hmac(i);
         replay_init(&i->replay, config->carp.strict_replay, seed);
         election_init(&i->election, &c, seed);

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "core/election.h"
 #include "core/replay.h"
+#include "latency.h"
 #include "peers.h"
 #include "proto/carp.h"
 #include "proto/ip-address.h"
@@ -25,6 +26,7 @@ typedef struct InstanceOps {
         void (*release)(void *userdata);  /* drop what we hold */
         void (*announce)(void *userdata); /* one round of gratuitous ARP and NA for every address */
         void (*arm)(void *userdata, uint64_t deadline_usec); /* call instance_on_timer() then; UINT64_MAX: not */
+        uint64_t (*now)(void *userdata); /* CLOCK_BOOTTIME at this very moment: to measure by, never to decide by */
 } InstanceOps;
 
 /* Properties that an observer may have to tell others about. */
@@ -97,6 +99,8 @@ typedef struct InstanceStatistics {
         uint64_t adverts_sent, adverts_received, send_errors, bow_outs_sent, bow_outs_received;
         uint64_t announcements, lease_renewals, addresses_restored, hold_errors, transitions, stalls;
         uint64_t rejected[N_CARP_VERDICTS]; /* by verdict, those this instance decides: hmac, loop, replay */
+        uint64_t transitions_by[N_ELECTION_REASONS];
+        Latency takeovers; /* see finish_takeover() in instance.c */
 } InstanceStatistics;
 
 /* config is taken. ops and its userdata are borrowed and must outlive the instance; observer is copied. seed: random.

@@ -728,6 +728,17 @@ void manager_log_state(Manager *m) {
         }
 }
 
+/* As Prometheus has histograms: each bucket holds those below it, too. */
+static void add_takeovers(const Latency *l, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata) {
+        for (size_t k = 0; k < N_LATENCY_BOUNDS; k++) {
+                g_autofree char *name = g_strdup_printf("takeover-le-%" G_GUINT64_FORMAT "-usec", latency_bound_usec(k));
+
+                add(userdata, name, latency_n_up_to(l, k));
+        }
+        add(userdata, "takeover-count", l->n);
+        add(userdata, "takeover-sum-usec", l->sum_usec);
+}
+
 void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, const char *name, uint64_t value), void *userdata) {
         const InstanceStatistics *s = instance_statistics(i);
         Slot *slot = find_slot(m, instance_config(i)->name);
@@ -752,6 +763,12 @@ void manager_statistics(Manager *m, Instance *i, void (*add)(void *userdata, con
 
         for (size_t k = 0; k < G_N_ELEMENTS(values); k++)
                 add(userdata, values[k].name, values[k].value);
+        add_takeovers(&s->takeovers, add, userdata);
+        for (ElectionReason r = 0; r < N_ELECTION_REASONS; r++) {
+                g_autofree char *name = g_strdup_printf("transitions-%s", election_reason_to_string(r));
+
+                add(userdata, name, s->transitions_by[r]);
+        }
         checks_statistics(m->checks, instance_config(i)->name, &checks);
         add(userdata, "check-samples-good", checks.good);
         add(userdata, "check-samples-bad", checks.bad);

@@ -62,7 +62,18 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         s->deadline = deadline_usec == NEVER ? NEVER : MAX(deadline_usec, w->now) + between(w, 1, w->latency_max);
 }
 
-static const InstanceOps ops = { .send = op_send, .hold = op_hold, .release = op_release, .announce = op_announce, .arm = op_arm };
+static uint64_t op_now(void *userdata) {
+        return ((Side *) userdata)->host->world->now;
+}
+
+static const InstanceOps ops = {
+        .send = op_send,
+        .hold = op_hold,
+        .release = op_release,
+        .announce = op_announce,
+        .arm = op_arm,
+        .now = op_now,
+};
 
 static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
         if (transition)

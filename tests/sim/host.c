@@ -107,12 +107,17 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         h->deadline = usec + sim_between(h->sim, 1, h->sim->latency_max);
 }
 
+static uint64_t op_now(void *userdata) {
+        return clock_of(userdata);
+}
+
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
+        .now = op_now,
 };
 
 static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {

@@ -45,12 +45,17 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         ((Fixture *) userdata)->deadline_usec = deadline_usec;
 }
 
+static uint64_t op_now(void *userdata) {
+        return ((Fixture *) userdata)->now_usec;
+}
+
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
+        .now = op_now,
 };
 
 static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {

@@ -88,12 +88,17 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         ((Fixture *) userdata)->deadline_usec = deadline_usec;
 }
 
+static uint64_t op_now(void *userdata) {
+        return ((Fixture *) userdata)->now_usec;
+}
+
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
         .release = op_nothing,
         .announce = op_nothing,
         .arm = op_arm,
+        .now = op_now,
 };
 
 static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {

@@ -8,14 +8,15 @@
 #include "handover.h"
 #include "proto/carp-hmac.h"
 
-/* The order of an instance's effects where it depends on units, and what a restart carries over. The kernel below is a list of what was asked
- * of it. */
+/* The order of an instance's effects where it depends on units, what a restart carries over, and what is counted. The kernel below is a list of
+ * what was asked of it. */
 
 #define SEC UINT64_C(1000000)
 
 typedef struct Fixture {
         Instance *instance;
         uint64_t now_usec, deadline_usec;
+        uint64_t effort_usec; /* of each effect */
         GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
         GString *states;  /* "backup master ..." */
         bool cannot_hold;
@@ -47,12 +48,19 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         ((Fixture *) userdata)->deadline_usec = deadline_usec;
 }
 
+static uint64_t op_now(void *userdata) {
+        const Fixture *f = userdata;
+
+        return f->now_usec + f->effort_usec * f->effects->len;
+}
+
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
+        .now = op_now,
 };
 
 static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
@@ -336,6 +344,80 @@ static void test_who_asks_twice_does_not_wait(Fixture *f, gconstpointer data) {
         assert_effects(f, "rb");
 }
 
+static const Latency *takeovers(const Fixture *f) {
+        return &instance_statistics(f->instance)->takeovers;
+}
+
+/* Address, advert and announcement: three efforts. */
+static void test_a_takeover_takes_until_all_is_said(Fixture *f, gconstpointer data) {
+        f->effort_usec = 200;
+        win(f);
+        assert_effects(f, "han");
+        g_assert_cmpuint(takeovers(f)->n, ==, 1);
+        g_assert_cmpuint(takeovers(f)->sum_usec, ==, 600);
+        g_assert_cmpuint(latency_n_up_to(takeovers(f), 2), ==, 0);
+        g_assert_cmpuint(latency_n_up_to(takeovers(f), 3), ==, 1);
+        /* what a master does later is none */
+        timer(f);
+        instance_on_carrier_back(f->instance, f->now_usec);
+        g_assert_cmpuint(takeovers(f)->n, ==, 1);
+        hear_better(f);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpuint(takeovers(f)->n, ==, 1);
+        g_string_truncate(f->effects, 0);
+        win(f);
+        g_assert_cmpuint(takeovers(f)->n, ==, 2);
+        g_assert_cmpuint(takeovers(f)->sum_usec, ==, 1200);
+}
+
+static void test_a_takeover_that_fails_is_not_counted(Fixture *f, gconstpointer data) {
+        f->cannot_hold = true;
+        timer(f);
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpuint(takeovers(f)->n, ==, 0);
+        f->cannot_hold = false;
+        f->effort_usec = 1;
+        g_string_truncate(f->effects, 0);
+        win(f);
+        g_assert_cmpuint(takeovers(f)->n, ==, 1);
+        g_assert_cmpuint(takeovers(f)->sum_usec, ==, 3);
+}
+
+static void test_a_takeover_takes_until_the_units_are_up(Fixture *f, gconstpointer data) {
+        win(f);
+        timer(f);
+        g_assert_cmpuint(takeovers(f)->n, ==, 0);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        g_assert_cmpuint(takeovers(f)->n, ==, 1);
+        g_assert_cmpuint(takeovers(f)->sum_usec, ==, SEC);
+        /* and one that never ended does not count with the next */
+        hear_better(f);
+        win(f);
+        hear_better(f);
+        win(f);
+        instance_on_units_settled(f->instance, true, f->now_usec);
+        g_assert_cmpuint(takeovers(f)->n, ==, 2);
+        g_assert_cmpuint(takeovers(f)->sum_usec, ==, SEC);
+}
+
+static void test_every_transition_counts_for_its_reason(Fixture *f, gconstpointer data) {
+        const InstanceStatistics *s = instance_statistics(f->instance);
+        uint64_t n = 0;
+
+        win(f);
+        hear_better(f);
+        win(f);
+        g_assert_cmpint(instance_demote(f->instance, SEC, f->now_usec), ==, INSTANCE_VERB_OK);
+        g_assert_cmpuint(s->transitions_by[ELECTION_REASON_STARTUP], ==, 1);
+        g_assert_cmpuint(s->transitions_by[ELECTION_REASON_MASTER_TIMEOUT], ==, 2);
+        g_assert_cmpuint(s->transitions_by[ELECTION_REASON_PREEMPTED], ==, 1);
+        g_assert_cmpuint(s->transitions_by[ELECTION_REASON_DEMOTED], ==, 1);
+        for (size_t k = 0; k < N_ELECTION_REASONS; k++)
+                n += s->transitions_by[k];
+        g_assert_cmpuint(n, ==, s->transitions);
+        g_assert_cmpuint(n, ==, 5);
+}
+
 static void test_units_no_longer_waited_for(Fixture *f, gconstpointer data) {
         win(f);
         assert_effects(f, "a");
@@ -513,6 +595,10 @@ int main(int argc, char **argv) {
 #define PLAIN(name, function) g_test_add("/instance/" name, Fixture, NULL, set_up, function, tear_down)
 #define UNITS(name, function) g_test_add("/instance/units/" name, Fixture, "", set_up, function, tear_down)
         PLAIN("without-units-the-address-comes-first", test_without_units_the_address_comes_first);
+        PLAIN("takeover-latency", test_a_takeover_takes_until_all_is_said);
+        PLAIN("takeover-failed", test_a_takeover_that_fails_is_not_counted);
+        PLAIN("transitions-by-reason", test_every_transition_counts_for_its_reason);
+        UNITS("takeover-latency", test_a_takeover_takes_until_the_units_are_up);
         UNITS("the-address-waits", test_the_address_waits_for_the_units);
         UNITS("no-hold-after-a-sleep", test_units_that_start_for_long_hold_nothing_after_a_sleep);
         UNITS("stop-before-the-address-goes", test_the_units_stop_before_the_address_goes);

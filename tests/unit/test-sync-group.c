@@ -56,7 +56,18 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
         ((Side *) userdata)->deadline_usec = deadline_usec;
 }
 
-static const InstanceOps ops = { .send = op_send, .hold = op_hold, .release = op_release, .announce = op_announce, .arm = op_arm };
+static uint64_t op_now(void *userdata) {
+        return ((Side *) userdata)->fixture->now_usec;
+}
+
+static const InstanceOps ops = {
+        .send = op_send,
+        .hold = op_hold,
+        .release = op_release,
+        .announce = op_announce,
+        .arm = op_arm,
+        .now = op_now,
+};
 
 static InstanceConfig *make_config(unsigned number, const char *group, bool units_before_address) {
         InstanceConfig *c = instance_config_new_default(number == 0 ? "inside" : "outside");
