@@ -76,6 +76,10 @@ bool client_means_no_daemon(const sd_bus_error *error) {
         return sd_bus_error_has_names(error, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
+bool client_means_no_answer(const sd_bus_error *error, int r) {
+        return sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || r == -ETIMEDOUT;
+}
+
 static bool means_no_bus(int r) {
         return r == -ENOTCONN || r == -ECONNRESET || r == -ECONNREFUSED || r == -EPIPE;
 }
@@ -112,7 +116,7 @@ CtlExit client_explain(const Ctl *c, const sd_bus_error *error, int r, const cha
                 client_complain("%s%sAccess denied: this needs a password, and nobody was asked for one", subject, colon);
         else if (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED))
                 client_complain("%s%sAccess denied: polkit does not let you %s here", subject, colon, c->verb);
-        else if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) || r == -ETIMEDOUT)
+        else if (client_means_no_answer(error, r))
                 client_complain("%s%svipd does not answer", subject, colon);
         else if (means_no_bus(r))
                 explain_no_bus(c, r);

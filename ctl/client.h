@@ -26,6 +26,7 @@ CtlExit client_call(const Ctl *c, sd_bus_message *call, uint64_t timeout_usec, c
 /* Says why a call failed: error, or errno if it is not set. */
 CtlExit client_explain(const Ctl *c, const sd_bus_error *error, int r, const char *subject);
 bool client_means_no_daemon(const sd_bus_error *error);
+bool client_means_no_answer(const sd_bus_error *error, int r);
 /* The object of a name. If there is none, says so with the nearest name. ret_state: a copy, or NULL. */
 CtlExit client_find(const Ctl *c, const char *name, char **ret_path, char **ret_state);
 /* Says that there is no such instance, and which is like it. names: sorted; elements borrowed. */

@@ -20,10 +20,16 @@ typedef enum JsonMode {
         JSON_PRETTY,
 } JsonMode;
 
+typedef enum MetricsFormat {
+        METRICS_OPENMETRICS,
+        METRICS_PROMETHEUS,
+} MetricsFormat;
+
 #define CTL_USEC_UNSET UINT64_MAX
 
 typedef struct Ctl {
         JsonMode json;
+        MetricsFormat format;
         bool legend, pager, ask_password, quiet;
         const char *host, *machine; /* NULL: this one */
         uint64_t hold_usec;         /* --for=, or CTL_USEC_UNSET */

@@ -17,7 +17,8 @@ enum {
         TAKES_JSON = 1 << 0,
         TAKES_FOR = 1 << 1,
         TAKES_TIMEOUT = 1 << 2,
-        LOCAL = 1 << 3, /* reads files of this host, not the bus */
+        TAKES_FORMAT = 1 << 3,
+        LOCAL = 1 << 4, /* reads files of this host, not the bus */
 };
 
 typedef struct Verb {
@@ -38,13 +39,13 @@ static const Verb verbs[] = {
         { "is-master", "NAME", "Whether this host is master: exit code", 1, 1, 0, verb_is_master },
         { "wait", "NAME STATE", "Wait for init, backup or master", 2, 2, TAKES_TIMEOUT, verb_wait },
         { "statistics", "NAME", "Counters of an instance", 1, 1, TAKES_JSON, verb_statistics },
-        { "metrics", "", "All numbers, as OpenMetrics text", 0, 0, 0, verb_metrics },
+        { "metrics", "", "All numbers, as OpenMetrics text", 0, 0, TAKES_FORMAT, verb_metrics },
         { "import", "KIND ...", "Convert ucarp, ifupdown, keepalived", 1, UINT_MAX, LOCAL, verb_import },
         { "check", "[DIR]", "Check the configuration on disk", 0, 1, TAKES_JSON | LOCAL, verb_check },
 };
 
 typedef struct Options {
-        char *json, *hold, *timeout, *host, *machine;
+        char *json, *hold, *timeout, *format, *host, *machine;
         char **rest;
         gboolean no_pager, no_legend, no_ask_password, quiet, version;
 } Options;
@@ -53,6 +54,7 @@ static void options_clear(Options *o) {
         g_free(o->json);
         g_free(o->hold);
         g_free(o->timeout);
+        g_free(o->format);
         g_free(o->host);
         g_free(o->machine);
         g_strfreev(o->rest);
@@ -78,6 +80,7 @@ static int parse(int argc, char **argv, Options *o) {
                 { "json", 0, 0, G_OPTION_ARG_STRING, &o->json, "Write JSON: pretty, short, or off (the default)", "MODE" },
                 { "for", 0, 0, G_OPTION_ARG_STRING, &o->hold, "demote: how long to stay out", "TIME" },
                 { "timeout", 0, 0, G_OPTION_ARG_STRING, &o->timeout, "wait: how long at most", "TIME" },
+                { "format", 0, 0, G_OPTION_ARG_STRING, &o->format, "metrics: openmetrics (the default) or prometheus", "FORMAT" },
                 { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o->quiet, "is-master, wait: by exit code alone", NULL },
                 { "no-pager", 0, 0, G_OPTION_ARG_NONE, &o->no_pager, "Do not pipe output into a pager", NULL },
                 { "no-legend", 0, 0, G_OPTION_ARG_NONE, &o->no_legend, "No headers and no counts", NULL },
@@ -127,6 +130,18 @@ static int parse_json(const char *text, JsonMode *ret) {
         return -1;
 }
 
+static int parse_format(const char *text, MetricsFormat *ret) {
+        if (g_str_equal(text, "openmetrics"))
+                *ret = METRICS_OPENMETRICS;
+        else if (g_str_equal(text, "prometheus"))
+                *ret = METRICS_PROMETHEUS;
+        else {
+                client_complain("\"%s\" is no format of --format=; there are openmetrics and prometheus", text);
+                return -1;
+        }
+        return 0;
+}
+
 static int parse_time(const char *option, const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret) {
         uint64_t usec;
 
@@ -151,6 +166,7 @@ static int check_options(const Verb *v, const Options *o, const Ctl *c) {
                 { "--json", c->json != JSON_OFF, v->flags & TAKES_JSON },
                 { "--for", o->hold != NULL, v->flags & TAKES_FOR },
                 { "--timeout", o->timeout != NULL, v->flags & TAKES_TIMEOUT },
+                { "--format", o->format != NULL, v->flags & TAKES_FORMAT },
                 { "--host", o->host != NULL, !(v->flags & LOCAL) },
                 { "--machine", o->machine != NULL, !(v->flags & LOCAL) },
         };
@@ -188,6 +204,8 @@ static const Verb *understand(const Options *o, Ctl *c) {
         c->machine = o->machine;
         v = o->rest ? find_verb(o->rest[0]) : &verbs[0];
         if (!v || (o->json && parse_json(o->json, &c->json) < 0) || check_options(v, o, c) < 0)
+                return NULL;
+        if (o->format && parse_format(o->format, &c->format) < 0)
                 return NULL;
         if (o->hold && parse_time("--for", o->hold, 1, FOR_USEC_MAX, &c->hold_usec) < 0)
                 return NULL;

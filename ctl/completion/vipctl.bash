@@ -9,7 +9,7 @@ __vipctl_names() {
 
 _vipctl() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb= n=0 i word
-        local options='--host= --machine= --json= --for= --timeout= --quiet --no-pager --no-legend --no-ask-password --version --help'
+        local options='--host= --machine= --json= --for= --timeout= --format= --quiet --no-pager --no-legend --no-ask-password --version --help'
         local short='-H -M -q -h'
         local verbs='list status monitor demote promote enable disable reload is-master wait statistics metrics import check'
         COMPREPLY=()
@@ -23,6 +23,10 @@ _vipctl() {
         case $prev in
         --json)
                 mapfile -t COMPREPLY < <(compgen -W 'pretty short off' -- "$cur")
+                return
+                ;;
+        --format)
+                mapfile -t COMPREPLY < <(compgen -W 'openmetrics prometheus' -- "$cur")
                 return
                 ;;
         --for | --timeout)
@@ -50,7 +54,7 @@ _vipctl() {
                 word=${COMP_WORDS[i]}
                 case $word in
                 =) ((i++)) ;;
-                --json | --for | --timeout | --host | --machine | -H | -M) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+                --json | --for | --timeout | --format | --host | --machine | -H | -M) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
                 -*) ;;
                 *) if [[ -z $verb ]]; then verb=$word; else ((n++)); fi ;;
                 esac

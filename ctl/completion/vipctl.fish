@@ -14,7 +14,7 @@ function __vipctl_count
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word -H -M --host --machine --json --for --timeout
+        else if contains -- $word -H -M --host --machine --json --for --timeout --format
             set skip 1
         else if not string match -q -- '-*' $word
             set n (math $n + 1)
@@ -39,6 +39,7 @@ complete -c vipctl -s M -l machine -x -d 'Act on a local container'
 complete -c vipctl -l json -x -a 'pretty short off' -d 'Write JSON'
 complete -c vipctl -l for -x -a '10s 1min 10min 1h' -d 'demote: how long to stay out'
 complete -c vipctl -l timeout -x -a '10s 1min 10min 1h' -d 'wait: how long at most'
+complete -c vipctl -l format -x -a 'openmetrics prometheus' -d 'metrics: in which form'
 complete -c vipctl -s q -l quiet -d 'is-master, wait: by exit code alone'
 complete -c vipctl -l no-pager -d 'Do not pipe output into a pager'
 complete -c vipctl -l no-legend -d 'No headers and no counts'

@@ -28,6 +28,7 @@ CASES = (
     ("vipctl wait we", {"web", "web2"}, {"backup"}),
     ("vipctl wait web2 ", {"init", "backup", "master"}, {"web", "list"}),
     ("vipctl reload ", set(), {"web", "web2", "list"}),
+    ("vipctl metrics --format=", {"openmetrics", "prometheus"}, {"web", "list"}),
     ("vipctl --json=", {"pretty", "short", "off"}, {"web", "list"}),
     ("vipctl --no-", {"--no-pager", "--no-legend", "--no-ask-password"}, {"--json", "list"}),
     ("vipctl import ", {"ucarp", "ifupdown", "keepalived"}, {"web", "list"}),

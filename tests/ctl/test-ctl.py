@@ -222,27 +222,58 @@ def test_statistics_are_those_of_the_daemon():
     equal("COUNTER" in done("statistics", "web", "--no-legend").out, False, "a header without a legend")
 
 
+def metric_of(name, instance="web2"):
+    """Which sample has a statistic: name and labels, sorted; None: none has."""
+    for prefix, metric, label in (("rejected-", "vipd_adverts_rejected_total", "cause"), ("transitions-", "vipd_transitions_total", "reason"),
+                                  ("diagnosed-", "vipd_diagnosed_total", "cause")):
+        if name.startswith(prefix):
+            return metric, tuple(sorted([("name", instance), (label, name[len(prefix):])]))
+    if name == "transitions":
+        return None
+    if name.startswith("takeover-le-"):
+        return "vipd_takeover_seconds_bucket", (("le", str(int(name.split("-")[2]) / 1e6)), ("name", instance))
+    takeovers = {"takeover-count": "vipd_takeover_seconds_count", "takeover-sum-usec": "vipd_takeover_seconds_sum"}
+    return takeovers.get(name, f"vipd_{name.replace('-', '_')}_total"), (("name", instance),)
+
+
 def test_metrics_are_openmetrics_and_what_the_bus_says():
     out = done("metrics").out
     equal(out.endswith("# EOF\n"), True, "the end")
     families = {f.name: f for f in text_string_to_metric_families(out)}
     samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families.values() for s in f.samples}
-    equal(set(f.type for f in families.values()), {"gauge", "counter"}, "types that older parsers know")
     equal(samples[("vipd_up", ())], 1, "vipd_up")
     for s in ("init", "backup", "master"):
-        equal(samples[("vipd_state", (("instance", "web"), ("state", s)))], s == "master", f"vipd_state {s}")
-    for name in bus.statistics(bus.WEB):
-        if name.startswith("rejected-"):
-            key = ("vipd_adverts_rejected_total", (("cause", name[9:]), ("instance", "web2")))
-        else:
-            key = (f"vipd_{name.replace('-', '_')}_total", (("instance", "web2"),))
-        equal(key in samples, True, f"{key} in the metrics")
-    equal(samples[("vipd_adverts_sent_total", (("instance", "web"),))] > 0, True, "adverts sent")
+        equal(samples[("vipd_state", (("name", "web"), ("state", s)))], s == "master", f"vipd_state {s}")
+    told = bus.statistics(bus.WEB2)
+    for name, value in told.items():
+        key = metric_of(name)
+        equal(key is None or key in samples, True, f"{name} in the metrics, as {key}")
+        if name.startswith(("transitions-", "takeover-")):
+            equal(samples[key], value / 1e6 if name.endswith("sum-usec") else value, name)
+    reasons = [v for (name, _), v in samples.items() if name == "vipd_transitions_total"]
+    equal(sum(reasons), told["transitions"] + bus.statistics(bus.WEB)["transitions"], "transitions, by reason")
+    equal(samples[("vipd_adverts_sent_total", (("name", "web"),))] > 0, True, "adverts sent")
     documented = manual.metrics()
-    equal(sorted(n for n in {s.name for f in families.values() for s in f.samples} if n in documented or not n.endswith("_total")),
-          sorted(documented - {"vipd_check"}), "metrics in the manual, and here")
+    equal(sorted(n for n, f in ((s.name, f) for f in families.values() for s in f.samples[:1] or [f]) if n in documented or not n.endswith("_total")),
+          sorted(documented - {"vipd_takeover_seconds"} | {"vipd_takeover_seconds_bucket"}), "metrics in the manual, and here")
     done("disable", "web")
-    has(done("metrics").out, 'vipd_state{instance="web",state="init"} 1\n', 'vipd_enabled{instance="web"} 0\n')
+    has(done("metrics").out, 'vipd_state{name="web",state="init"} 1\n', 'vipd_enabled{name="web"} 0\n')
+
+
+def test_a_takeover_is_counted_and_timed():
+    before = bus.statistics(bus.WEB)
+    done("demote", "--for=1h", "web")
+    done("promote", "web")
+    wait(lambda: state("web") == "master", "web is master again")
+    after = bus.statistics(bus.WEB)
+    rise = {name: after[name] - before[name] for name in after if name.startswith(("transitions", "takeover")) and after[name] != before[name]}
+    usec = rise.pop("takeover-sum-usec")
+    equal({name: n for name, n in rise.items() if not name.startswith("takeover-le-")},
+          {"transitions": 2, "transitions-demoted": 1, "transitions-promoted": 1, "takeover-count": 1}, "what was counted")
+    equal(0 < usec < 30_000_000, True, f"{usec} us")
+    buckets = {int(name.split("-")[2]): n for name, n in rise.items() if name.startswith("takeover-le-")}
+    bounds = [int(name.split("-")[2]) for name in after if name.startswith("takeover-le-")]
+    equal((buckets, sorted(bounds)), ({bound: 1 for bound in bounds if usec <= bound}, bounds), f"the buckets of {usec} us")
 
 
 def test_check_says_what_vipd_check_says():
@@ -358,7 +389,8 @@ def test_wrong_usage_is_2_and_a_sentence():
     cases = (["nope"], ["--nope"], ["demote"], ["is-master"], ["is-master", "web", "web2"], ["list", "web"], ["wait", "web"],
              ["wait", "web", "slave"], ["list", "--json=xml"], ["demote", "--for=soon", "web"], ["demote", "--for=2d", "web"],
              ["demote", "--for=0", "web"], ["promote", "--for=1h", "web"], ["list", "--timeout=1s"], ["demote", "--json=short", "web"],
-             ["check", "-H", "host"], ["list", "-H", "a", "-M", "b"], ["reload", "web"], ["metrics", "--json=pretty"], ["wait", "web", "master", "--timeout=x"])
+             ["check", "-H", "host"], ["list", "-H", "a", "-M", "b"], ["reload", "web"], ["metrics", "--json=pretty"],
+             ["metrics", "--format=csv"], ["list", "--format=prometheus"], ["wait", "web", "master", "--timeout=x"])
     for argv in cases:
         r = code(vipctl(*argv), 2, f"vipctl {' '.join(argv)}")
         equal((r.out, r.err.startswith("vipctl: "), r.err.count("\n")), ("", True, 1), f"one line on standard error of {argv}: {r.err!r}")
@@ -522,8 +554,8 @@ def test_checks_hooks_conflicts_and_what_a_later_daemon_adds_are_shown():
         equal(manual.complaints(found, "An instance", "More of an instance, from status"), [], "an instance with everything")
         has(done("list").out, "check fails, unit failed, demoted by 100")
         out = done("metrics").out
-        has(out, 'vipd_check{instance="web",check="disk",result="failing"} 1\n', 'vipd_failed_units{instance="web"} 1\n',
-            'vipd_of_a_later_day_total{instance="web"} 1\n')
+        has(out, 'vipd_check{name="web",check="disk",result="failing"} 1\n', 'vipd_failed_units{name="web"} 1\n',
+            'vipd_of_a_later_day_total{name="web"} 1\n')
         equal(len(list(text_string_to_metric_families(out))) > 10, True, "OpenMetrics")
     with StandIn("00:00:5e:00:53:01"):
         has(done("status").out, "Conflict: 00:00:5e:00:53:01\n", "Advice: Somebody else answers for an address of this instance (00:00:5e:00:53:01)")
@@ -723,10 +755,14 @@ def test_a_daemon_that_hangs_is_not_waited_for_for_ever():
     begun = time.monotonic()
     bus.Programs.vipd.send_signal(signal.SIGSTOP)
     try:
-        r = code(vipctl("list"), 1, "list of a daemon that hangs")
+        with Stream("metrics", name="metrics") as up:
+            r = code(vipctl("list"), 1, "list of a daemon that hangs")
+            equal(up.process.wait(25), 0, "metrics of a daemon that hangs")
     finally:
         bus.Programs.vipd.send_signal(signal.SIGCONT)
     has(r.err, "vipd does not answer")
+    equal(sorted(up.lines()), ["# EOF", "# HELP vipd_up Whether vipd runs and answers.", "# TYPE vipd_up gauge", "vipctl: vipd does not answer", "vipd_up 0"],
+          "metrics")
     equal(time.monotonic() - begun < 25, True, "less than 25 s")
 
 
