@@ -24,10 +24,26 @@ def test_status_tells_the_journal_of_the_service(lab):
     check("You may not read the journal" in out and "State: master" in out, out)
 
 
-def test_no_verb_starts_a_daemon_that_was_stopped(lab):
+def test_units_ask_for_the_role_and_nothing_starts_a_daemon_that_was_stopped(lab):
+    """The unit of docs/bus.md that asks before it does something."""
     n1, _ = lab.booted(1)
+    with open(f"{hosts.HERE}/../../docs/bus.md", encoding="utf-8") as f:
+        n1.write("/etc/systemd/system/report.service", re.search(r"`/etc/systemd/system/report.service`:\n\n```ini\n(.*?)```", f.read(), re.S)[1])
+    n1.write("/usr/local/sbin/report", "#!/bin/sh\necho done >>/run/reports\n", 0o755)
+    n1.systemctl("daemon-reload")
     n1.wait_state("master")
+
+    def reports():
+        """How many there are after one more start, which never fails."""
+        n1.systemctl("start", "report.service")
+        check(n1.show("report.service", "Result") in ("success", "exec-condition"), n1.show("report.service", "Result"))
+        return n1.run("cat", "/run/reports").stdout.count("done")
+
+    check(reports() == 1 and reports() == 2, "the master reports")
+    n1.run("vipctl", "demote", "--for=1h", "web")
+    check(reports() == 2, "a backup does not")
     n1.systemctl("stop", "vipd")
+    check(reports() == 2, "nor who cannot know")
     for verb in (["list"], ["status", "web"], ["reload"], ["promote", "web"]):
         result = n1.run("vipctl", *verb, fail=False)
         check(result.returncode == 1 and "vipd does not run" in result.stderr, f"{verb}: {result.returncode} {result.stderr}")
