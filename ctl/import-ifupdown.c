@@ -166,6 +166,28 @@ static void convert(Import *i, const GPtrArray *stanzas, const InterfacesStanza 
         g_ptr_array_unref(argv);
 }
 
+static bool has_ucarp(const InterfacesStanza *s) {
+        for (guint k = 0; k < s->options->len; k++)
+                if (g_str_has_prefix(((const InterfacesOption *) g_ptr_array_index(s->options, k))->name, "ucarp-"))
+                        return true;
+        return false;
+}
+
+/* What ifup adds of another stanza: any may have the part of ucarp's options that this one lacks, or its address. */
+static void judge_inheritance(Import *i, const GPtrArray *stanzas, const InterfacesStanza *s) {
+        bool matters = has_ucarp(s);
+
+        for (guint k = 0; k < stanzas->len && !matters; k++) {
+                const InterfacesStanza *other = g_ptr_array_index(stanzas, k);
+
+                matters = g_str_equal(other->kind, "iface") && g_str_equal(other->name, s->inherits) && has_ucarp(other);
+        }
+        if (matters)
+                import_note(i, (ImportAt) { s->file, s->line }, IMPORT_LOST,
+                            "iface %s: the options that it inherits from %s are not looked at; write them into this stanza, and import again", s->name,
+                            s->inherits);
+}
+
 /* Options that look like the hook's and are not. */
 static bool judge(Import *i, const InterfacesStanza *s) {
         bool any = false;
@@ -191,6 +213,8 @@ void import_ifupdown(Import *i, const GPtrArray *stanzas) {
         for (guint k = 0; k < stanzas->len; k++) {
                 const InterfacesStanza *s = g_ptr_array_index(stanzas, k);
 
+                if (s->inherits)
+                        judge_inheritance(i, stanzas, s);
                 if (g_str_equal(s->kind, "iface") && judge(i, s))
                         convert(i, stanzas, s);
         }

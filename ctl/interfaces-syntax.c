@@ -35,6 +35,7 @@ static void stanza_free(void *stanza) {
         g_ptr_array_unref(s->options);
         g_free(s->kind);
         g_free(s->name);
+        g_free(s->inherits);
         g_free(s->file);
         g_free(s);
 }
@@ -103,6 +104,23 @@ static char *cut_word(char *text) {
         return end + strspn(end, " \t");
 }
 
+/* "NAME [FAMILY METHOD] [inherits NAME]" */
+static void open_iface(Parser *p, char *text) {
+        char *rest = cut_word(text);
+
+        open_stanza(p, "iface", text);
+        while (*rest != '\0') {
+                char *word = rest;
+
+                rest = cut_word(word);
+                if (!g_str_equal(word, "inherits") || *rest == '\0')
+                        continue;
+                (void) cut_word(rest);
+                p->open->inherits = g_strdup(rest);
+                return;
+        }
+}
+
 static void parse_line(Parser *p, char *text) {
         char *rest;
 
@@ -111,8 +129,7 @@ static void parse_line(Parser *p, char *text) {
                 return;
         rest = cut_word(text);
         if (g_str_equal(text, "iface")) {
-                (void) cut_word(rest);
-                open_stanza(p, text, rest);
+                open_iface(p, rest);
         } else if (g_str_equal(text, "auto") || g_str_has_prefix(text, "allow-")) {
                 open_stanza(p, text, rest);
         } else if (g_str_equal(text, "mapping") || g_str_equal(text, "template") || g_str_equal(text, "rename") || g_str_equal(text, "no-auto-down") ||

@@ -15,6 +15,7 @@ typedef struct InterfacesOption {
 typedef struct InterfacesStanza {
         char *kind; /* iface, auto, allow-hotplug */
         char *name; /* of iface: eth0; of the others: the rest of the line */
+        char *inherits; /* of iface: the name of the one whose options come first; NULL: of none */
         GPtrArray *options;
         char *file;
         unsigned line;
