@@ -8,9 +8,11 @@ __vipctl_names() {
 }
 
 _vipctl() {
-        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb= n=0 i word
+        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb= kind= n=0 i word
         local options='--host= --machine= --json= --for= --timeout= --format= --quiet --no-pager --no-legend --no-ask-password --version --help'
         local short='-H -M -q -h'
+        local import_options='--output= --force --pid= --help'
+        local import_short='-o -f -h'
         local verbs='list status monitor demote promote enable disable reload is-master wait statistics metrics import check'
         COMPREPLY=()
 
@@ -42,23 +44,39 @@ _vipctl() {
                 return
                 ;;
         esac
-        if [[ $cur == -* ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "$options $short" -- "$cur")
-                # no space behind an option that wants a value
-                [[ ${#COMPREPLY[@]} -ne 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace
-                return
-        fi
 
         # the verb, and how many words stand between it and the cursor
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
                 =) ((i++)) ;;
-                --json | --for | --timeout | --format | --host | --machine | -H | -M) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+                --json | --for | --timeout | --format | --host | --machine | -H | -M | --output | -o | --pid) [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++)) ;;
+                # what follows are another program's words
+                --) return ;;
                 -*) ;;
-                *) if [[ -z $verb ]]; then verb=$word; else ((n++)); fi ;;
+                *) if [[ -z $verb ]]; then verb=$word; else ((n++)); kind=$word; fi ;;
                 esac
         done
+        if [[ $verb == import ]]; then
+                options=$import_options short=$import_short
+                case $prev in
+                -o | --output)
+                        compopt -o filenames
+                        mapfile -t COMPREPLY < <(compgen -A directory -- "$cur")
+                        return
+                        ;;
+                --pid)
+                        mapfile -t COMPREPLY < <(compgen -W "$(pidof ucarp)" -- "$cur")
+                        return
+                        ;;
+                esac
+        fi
+        if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options $short" -- "$cur")
+                # no space behind an option that wants a value
+                [[ ${#COMPREPLY[@]} -ne 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace
+                return
+        fi
         case $verb in
         '') mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
         status | demote | promote | enable | disable) mapfile -t COMPREPLY < <(compgen -W "$(__vipctl_names)" -- "$cur") ;;
@@ -72,7 +90,7 @@ _vipctl() {
         import)
                 case $n in
                 0) mapfile -t COMPREPLY < <(compgen -W 'ucarp ifupdown keepalived' -- "$cur") ;;
-                1) mapfile -t COMPREPLY < <(compgen -A file -- "$cur") ;;
+                1) [[ $kind == ucarp ]] || mapfile -t COMPREPLY < <(compgen -A file -- "$cur") ;;
                 esac
                 ;;
         check) [[ $n -gt 0 ]] || mapfile -t COMPREPLY < <(compgen -A directory -- "$cur") ;;

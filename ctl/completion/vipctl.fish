@@ -14,7 +14,7 @@ function __vipctl_count
     for word in $words[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word -H -M --host --machine --json --for --timeout --format
+        else if contains -- $word -H -M --host --machine --json --for --timeout --format -o --output --pid
             set skip 1
         else if not string match -q -- '-*' $word
             set n (math $n + 1)
@@ -27,23 +27,28 @@ function __vipctl_verb
     __fish_seen_subcommand_from $argv
 end
 
+# Not behind --, where another program's words are.
+function __vipctl_own
+    not contains -- -- (commandline -opc)
+end
+
 function __vipctl_first
     __vipctl_verb $argv; and test (__vipctl_count) = 0
 end
 
 complete -c vipctl -f
 complete -c vipctl -s h -l help -d 'Show help'
-complete -c vipctl -l version -d 'Print the version'
-complete -c vipctl -s H -l host -x -a '(__fish_print_hostnames)' -d 'Act on another host, by ssh'
-complete -c vipctl -s M -l machine -x -d 'Act on a local container'
-complete -c vipctl -l json -x -a 'pretty short off' -d 'Write JSON'
-complete -c vipctl -l for -x -a '10s 1min 10min 1h' -d 'demote: how long to stay out'
-complete -c vipctl -l timeout -x -a '10s 1min 10min 1h' -d 'wait: how long at most'
-complete -c vipctl -l format -x -a 'openmetrics prometheus' -d 'metrics: in which form'
-complete -c vipctl -s q -l quiet -d 'is-master, wait: by exit code alone'
-complete -c vipctl -l no-pager -d 'Do not pipe output into a pager'
-complete -c vipctl -l no-legend -d 'No headers and no counts'
-complete -c vipctl -l no-ask-password -d 'Do not ask for passwords'
+complete -c vipctl -n 'not __vipctl_verb import' -l version -d 'Print the version'
+complete -c vipctl -n 'not __vipctl_verb import' -s H -l host -x -a '(__fish_print_hostnames)' -d 'Act on another host, by ssh'
+complete -c vipctl -n 'not __vipctl_verb import' -s M -l machine -x -d 'Act on a local container'
+complete -c vipctl -n 'not __vipctl_verb import' -l json -x -a 'pretty short off' -d 'Write JSON'
+complete -c vipctl -n 'not __vipctl_verb import' -l for -x -a '10s 1min 10min 1h' -d 'demote: how long to stay out'
+complete -c vipctl -n 'not __vipctl_verb import' -l timeout -x -a '10s 1min 10min 1h' -d 'wait: how long at most'
+complete -c vipctl -n 'not __vipctl_verb import' -l format -x -a 'openmetrics prometheus' -d 'metrics: in which form'
+complete -c vipctl -n 'not __vipctl_verb import' -s q -l quiet -d 'is-master, wait: by exit code alone'
+complete -c vipctl -n 'not __vipctl_verb import' -l no-pager -d 'Do not pipe output into a pager'
+complete -c vipctl -n 'not __vipctl_verb import' -l no-legend -d 'No headers and no counts'
+complete -c vipctl -n 'not __vipctl_verb import' -l no-ask-password -d 'Do not ask for passwords'
 
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a list -d 'One line per instance'
 complete -c vipctl -n 'test (__vipctl_count) = -1' -a status -d 'All about instances, and what to do'
@@ -64,5 +69,8 @@ complete -c vipctl -n '__vipctl_verb status demote promote enable disable' -a '(
 complete -c vipctl -n '__vipctl_first is-master statistics wait' -a '(__vipctl_names)' -d Instance
 complete -c vipctl -n '__vipctl_verb wait; and test (__vipctl_count) = 1' -a 'init backup master' -d State
 complete -c vipctl -n '__vipctl_first import' -a 'ucarp ifupdown keepalived' -d Kind
-complete -c vipctl -n '__vipctl_verb import; and test (__vipctl_count) = 1' -F
+complete -c vipctl -n '__vipctl_verb import; and test (__vipctl_count) = 1; and not __vipctl_verb ucarp' -F
+complete -c vipctl -n '__vipctl_verb import; and __vipctl_own' -s o -l output -x -a '(__fish_complete_directories)' -d 'Write files into a directory'
+complete -c vipctl -n '__vipctl_verb import; and __vipctl_own' -s f -l force -d 'Overwrite files that are there'
+complete -c vipctl -n '__vipctl_verb import; and __vipctl_own' -l pid -x -a '(__fish_complete_pids)' -d 'ucarp: the process that runs'
 complete -c vipctl -n '__vipctl_first check' -a '(__fish_complete_directories)'

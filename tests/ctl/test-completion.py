@@ -33,6 +33,18 @@ CASES = (
     ("vipctl --no-", {"--no-pager", "--no-legend", "--no-ask-password"}, {"--json", "list"}),
     ("vipctl import ", {"ucarp", "ifupdown", "keepalived"}, {"web", "list"}),
     ("vipctl import keepalived /run/conf", {"config"}, {"list", "ucarp"}),
+    ("vipctl import ucarp /run/conf", set(), {"config"}),
+    ("vipctl import --", {"--output", "--force", "--pid", "--help"}, {"--json", "--host", "--no-pager", "list"}),
+    ("vipctl import ifupdown --", {"--output", "--force", "--pid", "--help"}, {"--json", "--host", "--no-pager", "list"}),
+    ("vipctl import --output=/run/conf", {"config"}, {"list", "ucarp"}),
+    ("vipctl import -o /run/conf", {"config"}, {"list", "ucarp"}),
+    ("vipctl import -o /run ", {"ucarp", "ifupdown", "keepalived"}, {"web", "list"}),
+    ("vipctl import --force --output=/run keepalived /run/conf", {"config"}, {"list", "ucarp"}),
+    ("vipctl import ucarp --pid=1 ", set(), {"config", "list"}),
+    ("vipctl import ucarp -- ", set(), {"--output", "ucarp", "web"}),
+    ("vipctl import ucarp -- --", set(), {"--output", "--json"}),
+    ("vipctl --json=short import k", {"keepalived"}, {"list"}),
+    ("vipctl demote --f", {"--for"}, {"--force"}),
     ("vipctl check /run/conf", {"config"}, {"list"}),
 )
 

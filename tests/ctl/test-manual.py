@@ -19,16 +19,16 @@ def read(path):
         return f.read()
 
 
-def help_text():
-    return subprocess.run([VIPCTL, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+def help_text(*verb):
+    return subprocess.run([VIPCTL, *verb, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 def verbs_of_help():
     return set(re.findall(r"^  ([a-z-]+)", help_text().split("Verbs:")[1], re.M))
 
 
-def options_of_help():
-    lines = re.findall(r"^  (-.*?)  ", help_text(), re.M)
+def options_of_help(*verb):
+    lines = re.findall(r"^  (-.*?)  ", help_text(*verb), re.M)
     return {o for line in lines for o in re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*=?", line)}
 
 
@@ -45,23 +45,28 @@ def test_the_manual_has_every_verb_and_option_of_help():
 def test_the_bash_completion_has_every_verb_and_option():
     text = read("ctl/completion/vipctl.bash")
     yield from differences("verbs", verbs_of_help(), set(re.search(r"verbs='(.*)'", text)[1].split()))
-    options = re.search(r"local options='(.*)'$", text, re.M)[1] + " " + re.search(r"local short='(.*)'$", text, re.M)[1]
-    yield from differences("options", options_of_help(), set(options.split()))
+    for what, verb in (("", []), ("import_", ["import"])):
+        options = re.search(rf"local {what}options='(.*)'$", text, re.M)[1] + " " + re.search(rf"local {what}short='(.*)'$", text, re.M)[1]
+        yield from differences(f"{what}options", options_of_help(*verb), set(options.split()))
 
 
 def test_the_zsh_completion_has_every_verb_and_option():
     text = read("ctl/completion/_vipctl")
     yield from differences("verbs", verbs_of_help(), set(re.findall(r"^ +'([a-z-]+):", text, re.M)))
-    found = set(re.findall(r"(?<=[{,' )])(--?[A-Za-z][a-z-]*)[=+]?(?=[\[,}])", text.split("_arguments -s")[1]))
-    yield from differences("options", {o.rstrip("=") for o in options_of_help()}, found)
+    for what, verb in (("", []), ("import_", ["import"])):
+        options = re.search(rf"^ *local -a {what}options=\($(.*?)^ *\)$", text, re.M | re.S)[1]
+        found = set(re.findall(r"(?<=[{,' )])(--?[A-Za-z][a-z-]*)[=+]?(?=[\[,}])", options))
+        yield from differences(f"{what}options", {o.rstrip("=") for o in options_of_help(*verb)}, found)
 
 
 def test_the_fish_completion_has_every_verb_and_option():
     text = read("ctl/completion/vipctl.fish")
     yield from differences("verbs", verbs_of_help(), set(re.findall(r"= -1' -a ([a-z-]+) ", text)))
-    lines = "\n".join(re.findall(r"^complete .*", text, re.M))
-    found = {f"--{o}" for o in re.findall(r" -l ([a-z-]+)", lines)} | {f"-{o}" for o in re.findall(r"vipctl -s (\w)", lines)}
-    yield from differences("options", {o.rstrip("=") for o in options_of_help()}, found)
+    for verb in ([], ["import"]):
+        lines = [line for line in re.findall(r"^complete .*", text, re.M)
+                 if " -l help " in line or bool(verb) == ("__vipctl_verb import" in line and "not __vipctl_verb import" not in line)]
+        found = {f"--{o}" for o in re.findall(r" -l ([a-z-]+)", "\n".join(lines))} | {f"-{o}" for o in re.findall(r" -s (\w)", "\n".join(lines))}
+        yield from differences(f"options {verb}", {o.rstrip("=") for o in options_of_help(*verb)}, found)
 
 
 def test_the_manual_has_every_exit_code():
