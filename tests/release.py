@@ -14,7 +14,7 @@ def build():
     if "VIPD" not in os.environ:
         subprocess.run([f"{HERE}/install-dependencies"], check=True)
         if not os.path.exists(f"{BUILD}/build.ninja"):
-            subprocess.run(["meson", "setup", BUILD, f"{HERE}/..", "-Dbuildtype=release"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["meson", "setup", BUILD, f"{HERE}/..", "-Dbuildtype=release", "--prefix=/usr"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["ninja", "-C", BUILD], check=True, stdout=subprocess.DEVNULL)
     os.environ.setdefault("VIPD", f"{BUILD}/vipd")
     os.environ.setdefault("VIPD_BUILD", BUILD)

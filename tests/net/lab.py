@@ -270,14 +270,15 @@ class Host:
     def link(self, state, interface="eth0"):
         self.ip("link", "set", interface, state)
 
-    def carrier(self, on):
-        """The cable, by ioctl: sooner done than a process is started."""
+    def carrier(self, on, port=None):
+        """The cable, by ioctl: sooner done than a process is started. port: the switch's side of another cable than eth0's."""
         SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            request = struct.pack("16sH14x", self.port.encode(), 0)
+            port = (port or self.port).encode()
+            request = struct.pack("16sH14x", port, 0)
             flags = struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
             flags = flags | IFF_UP if on else flags & ~IFF_UP
-            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", self.port.encode(), flags))
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", port, flags))
 
     def cut(self, on=True):
         """A silent cut: the host sees no carrier change."""
@@ -307,15 +308,15 @@ class Host:
             with open(path, "w") as f:
                 f.write(text.replace("@KEYFILE@", f"{self.room}/key"))
 
-    def vipd_command(self, binary="vipd"):
+    def vipd_command(self, binary="vipd", prefix=()):
         """The daemon as its unit starts it: another user, two capabilities, no way to more."""
         capabilities = "+net_admin,+net_raw"
-        return self.inside("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", f"--inh-caps=-all,{capabilities}",
+        return self.inside(*prefix, "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", f"--inh-caps=-all,{capabilities}",
                            f"--ambient-caps=-all,{capabilities}", f"--bounding-set=-all,{capabilities}", "--no-new-privs",
                            self.lab.program(binary))
 
-    def vipd(self, files=None, *options, bus="none", env=None, key=KEY, **keys):
-        """Starts vipd. files: {name: text}, or None for one instance `web` of instance(**keys)."""
+    def vipd(self, files=None, *options, bus="none", env=None, key=KEY, prefix=(), **keys):
+        """Starts vipd. files: {name: text}, or None for one instance `web` of instance(**keys); prefix: of its command line."""
         directories = {kind: f"{self.room}/{kind}" for kind in ("config", "runtime", "state")}
         for kind, path in directories.items():
             os.makedirs(path, exist_ok=True)
@@ -323,14 +324,14 @@ class Host:
                 os.chown(path, UID, UID)
         self.key_file(key)
         self.write_config(directories["config"], files if files is not None else {"web": instance(**keys)})
-        argv = self.vipd_command() + [f"--{kind}-dir={path}" for kind, path in directories.items()]
+        argv = self.vipd_command(prefix=prefix) + [f"--{kind}-dir={path}" for kind, path in directories.items()]
         env = {"VIPD_CHECKER": self.lab.program("vipd-checker"), **(env or {})}
         return Vipd(self, argv + [f"--bus={bus}", *options], directories, env)
 
-    def ucarp_command(self, program="ucarp", address=VIP, vhid=7, advbase=1, advskew=0, key=KEY, options=()):
+    def ucarp_command(self, program="ucarp", address=VIP, vhid=7, advbase=1, advskew=0, key=KEY, options=(), interface="eth0", source=None):
         for name, verb in (("up", "add"), ("down", "del")):
             self.script(f"ucarp-{name}", f'exec ip addr {verb} "$2/32" dev "$1"')
-        return [program, "-i", "eth0", "-s", self.address, "-v", str(vhid), "-p", key, "-a", address, "-b", str(advbase), "-k",
+        return [program, "-i", interface, "-s", source or self.address, "-v", str(vhid), "-p", key, "-a", address, "-b", str(advbase), "-k",
                 str(advskew), "-u", f"{self.room}/ucarp-up", "-d", f"{self.room}/ucarp-down", "-f", "none", *options]
 
     def ucarp(self, **keys):

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is measured, inside one lab with one program. A case has two verbs: prepare() brings the hosts into the state that the next sample needs and
+"""What every case has, inside one lab with one program. A case has two verbs: prepare() brings the hosts into the state that the next sample needs and
 returns when that will be so; measure() takes one sample. The client sends an echo request every 200 us. An outage runs from the first request
 that is not answered to the next one that is, so each end is known to one interval."""
 
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import types
@@ -51,8 +50,17 @@ class Case:
         check(len(numbers) == 1, f"one holder, not {sorted(numbers)}")
         return next(host for host in self.hosts if host.number in numbers)
 
+    def holds(self, host):
+        return host.number in self.lab.observer.holders(VIP)
+
     def others(self, host):
         return [other for other in self.hosts if other is not host]
+
+    def other_holds(self, host):
+        return any(self.holds(other) for other in self.others(host))
+
+    def await_one(self, what):
+        wait(lambda: len(self.lab.observer.holders(VIP)) == 1, what, 20)
 
     def prepare(self):
         """The first host is master, the others wait."""
@@ -64,12 +72,18 @@ class Case:
                 self.program.start(host)
         return self.program.ready_usec
 
+    def listen(self, host):
+        """The host was master, and is none any more: it may take over a dead interval from now."""
+        self.program.settle(host)
+        self.program.ready_usec = max(self.program.ready_usec, now() + self.program.dead_usec(host) + 300_000)
+
     def adverts(self, host, since=0):
         return sorted(self.lab.observer.of("carp", since, port=host.name) + self.lab.observer.of("vrrp", since, port=host.name),
                       key=lambda e: e.t)
 
     def watch(self, act, done):
-        """Runs the probe around act(); the act falls anywhere in the interval of adverts. done() is awaited."""
+        """Runs the probe around act(master), which falls anywhere in the interval of adverts. done(master) is awaited. Returns the
+        master, when it was told, and what the probe says."""
         master = self.holder()
         lock = NetworkLock()
         probe = self.client.probe(interval_us=PROBE_USEC)
@@ -85,6 +99,10 @@ class Case:
         check(report.sent * PROBE_USEC > 100_000, "the probe ran")
         return master, at, report
 
+    def two_holders_usec(self, since):
+        return sum(end - max(start, since) for start, end, holders in self.lab.observer.intervals(VIP)
+                   if len(holders) > 1 and end > since)
+
     def sample(self, at, report, **more):
         outages = [o for o in report.outages if o.start >= at - PROBE_USEC]
         longest = max(outages, key=lambda o: o.us, default=None)
@@ -96,92 +114,9 @@ class Case:
             "before_us": [[o.start - at, o.us] for o in report.outages if o.start < at - PROBE_USEC],
             "probe_stall_us": report.max_stall_us,
             "lock_us": report.lock_us,
+            "two_holders_us": self.two_holders_usec(at),
             **more,
         }
-
-
-class Crash(Case):
-    """The master's cable is pulled and its processes killed, in this order and at once: nobody hears of it again."""
-
-    def prepare(self):
-        for host in self.hosts:
-            if self.program.running and host.name not in self.program.running:
-                host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
-                host.carrier(True)
-                wait(lambda h=host: '"operstate":"UP"' in h.ip("-j", "link", "show", "dev", "eth0"), "carrier")
-        return super().prepare()
-
-    def crash(self, host):
-        host.carrier(False)
-        self.program.kill(host)
-
-    def measure(self):
-        def done(dead):
-            return any(other.number in self.lab.observer.holders(VIP) for other in self.others(dead))
-
-        dead, at, report = self.watch(self.crash, done)
-        heir = self.others(dead)[0]
-        silent = self.adverts(dead)[-1].t
-        dead_usec = self.program.dead_usec(heir)
-        sample = self.sample(at, report, dead_interval_us=dead_usec)
-        check(sample["gap_us"], "the client noticed")
-        # from the last advert on the wire to the client's first answered request
-        sample["silence_us"] = at + sample["recovered_us"] - silent
-        sample["added_us"] = sample["silence_us"] - dead_usec
-        return sample
-
-
-class Handover(Case):
-    """The master is told to go. Roles change with each sample."""
-
-    def prepare(self):
-        if hasattr(self, "left"):
-            self.program.after_handover(self.left)
-            del self.left
-        return super().prepare()
-
-    def measure(self):
-        def done(left):
-            holders = self.lab.observer.holders(VIP)
-            return holders and left.number not in holders
-
-        left, at, report = self.watch(self.program.hand_over, done)
-        self.left = left
-        takers = {number for _, number, present in self.lab.observer.changes(VIP, at) if present}
-        two = sum(end - max(start, at) for start, end, holders in self.lab.observer.intervals(VIP) if len(holders) > 1 and end > at)
-        taken = min(t for t, _, present in self.lab.observer.changes(VIP, at) if present)
-        return self.sample(at, report, from_host=left.name, n_takers=len(takers), two_holders_us=two, taken_us=taken - at)
-
-
-class Memory(Case):
-    """Proportional set size of all processes of a master with one address."""
-
-    def prepare(self):
-        self.hosts = self.program.hosts = self.hosts[:1]
-        return super().prepare()
-
-    def measure(self):
-        family, total = self.program.family(self.hosts[0]), 0
-        for pid in family:
-            with open(f"/proc/{pid}/smaps_rollup") as f:
-                total += int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M)[1])
-        self.program.kill(self.hosts[0])
-        self.hosts[0].ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
-        wait(lambda: not self.lab.observer.holders(VIP), "gone")
-        return {"pss_kib": total, "processes": len(family)}
-
-
-class Resolution(Case):
-    """What the probe sees when nothing happens: it asks a host for its own address."""
-
-    def prepare(self):
-        return 0
-
-    def measure(self):
-        wait(lambda: self.client.ping(self.hosts[0].address), "an answer")
-        probe = self.client.probe(address=self.hosts[0].address, interval_us=PROBE_USEC)
-        sleep_until(now() + 3_000_000)
-        return dict(vars(probe.finish()), outages=None)
 
 
 def load():

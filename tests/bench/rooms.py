@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Labs in processes of their own, each with one program in it, and the rounds in which they are asked for samples. Two sides: serve() runs inside
+a lab and is told by lines on standard input what to do; Room and Run are outside."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+import traceback
+
+import case
+import hosts
+import image
+import lab as L
+
+PATIENCE = 150.0  # seconds for one answer
+
+
+# The inner side
+
+
+def serve(lab, group, row):
+    nodes = lab.nodes(row.n_hosts)
+    it = group.case(lab, row.program(lab, nodes, **row.options))
+    for verb in sys.stdin:
+        try:
+            if verb == "prepare\n":
+                answer = {"ready": it.prepare()}
+            else:
+                before = case.load()
+                answer = {"sample": it.measure()}
+                after = case.load()
+                answer["sample"].update(load1=before["load1"], **{
+                    key: (after[key] - before[key]) / max(1, after["all"] - before["all"]) for key in ("idle", "steal")})
+        except L.Skip as reason:
+            answer = {"failure": f"skipped: {reason}"}
+        except Exception as error:
+            traceback.print_exc()
+            print(lab.story(), file=sys.stderr)
+            answer = {"failure": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+def inside(group, row):
+    return L.run_inside(lambda lab: serve(lab, group, row), hosts.BootLab if row.program.systemd else L.Lab)
+
+
+# The outer side
+
+
+class Room:
+    """A lab in a process of its own. script: what enters inside() when it is started with --inside NAME:NUMBER."""
+
+    n_rooms = 0
+
+    def __init__(self, script, name, number, row, log):
+        environment = dict(os.environ)
+        self.identity = None
+        if row.program.systemd:
+            Room.n_rooms += 1
+            self.identity = f"{os.getpid()}{Room.n_rooms:03}"
+            environment.update(VIPD_TEST_IDENTITY=f"vipd-boot-{self.identity}",
+                               VIPD_TEST_LAYERS=json.dumps(image.prepare(L.BUILD, hosts.CACHE)))
+        self.popen = subprocess.Popen(L.enter(script, f"{name}:{number}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                      text=True, env=environment)
+
+    def tell(self, verb):
+        # one that has ended says so by having no answer
+        with contextlib.suppress(BrokenPipeError):
+            self.popen.stdin.write(verb + "\n")
+            self.popen.stdin.flush()
+
+    def answer(self, timeout=PATIENCE):
+        if not select.select([self.popen.stdout], [], [], timeout)[0]:
+            return {"failure": f"no answer within {timeout} s"}
+        line = self.popen.stdout.readline()
+        return json.loads(line) if line else {"failure": "the lab ended"}
+
+    def close(self):
+        self.popen.kill()
+        self.popen.wait()
+        if self.identity:
+            # its processes are gone within moments, then so can be the groups
+            with contextlib.suppress(AssertionError):
+                L.wait(lambda: hosts.sweep(self.identity) or not hosts.groups_of(self.identity), "emptied control groups")
+
+
+class Run:
+    """All samples of one group. numbers: which of its rows."""
+
+    def __init__(self, script, name, group, n, numbers, log):
+        self.script, self.name, self.group, self.n, self.log = script, name, group, n, log
+        self.rooms = {}
+        self.samples = {k: [] for k in numbers}
+        self.failures = {k: [] for k in numbers}
+
+    def prepare(self, number):
+        if number not in self.rooms:
+            try:
+                self.rooms[number] = Room(self.script, self.name, number, self.group.rows[number], self.log)
+            except image.Unfit as reason:
+                self.failures[number].append(f"skipped: {reason}")
+                return
+        self.rooms[number].tell("prepare")
+
+    def accept(self, number, what):
+        """The answer's `what`, or None and a failure on record; what failed gets a new lab."""
+        if number not in self.rooms:
+            return None
+        answer = self.rooms[number].answer()
+        if what in answer:
+            return answer[what]
+        self.failures[number].append(answer["failure"])
+        self.rooms.pop(number).close()
+        return None
+
+    def measure(self, number, ready):
+        if ready is None:
+            return
+        time.sleep(max(0, ready - L.now()) / 1e6)
+        self.rooms[number].tell("measure")
+        sample = self.accept(number, "sample")
+        if sample:
+            self.samples[number].append(sample)
+
+    def one_round(self, order):
+        if self.group.apart:
+            for number in order:
+                self.prepare(number)
+                self.measure(number, self.accept(number, "ready"))
+                if number in self.rooms:
+                    self.rooms.pop(number).close()
+            return
+        for number in order:
+            self.prepare(number)
+        ready = {number: self.accept(number, "ready") for number in order}
+        for number in order:
+            self.measure(number, ready[number])
+
+    def all(self, progress):
+        numbers = list(self.samples)
+        for k in range(self.n):
+            progress(f"{self.name}: round {k + 1} of {self.n}")
+            # each program comes first as often as last
+            at = k % len(numbers)
+            self.one_round(numbers[at:] + numbers[:at])
+        progress("")
+        self.close()
+
+    def close(self):
+        for room in self.rooms.values():
+            room.close()
