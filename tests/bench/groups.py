@@ -4,6 +4,7 @@ samples)."""
 
 import math
 
+import cost
 import failures
 import lab as L
 from programs import Keepalived, Ucarp, Vipd
@@ -112,6 +113,33 @@ HANDOVER = GAPS + [
     Column("second takers", lambda s: s["n_takers"] > 1, sum, 0), EARLY,
 ]
 RESTART = GAPS + [Column("lost probes", key("lost"), max, 0), Column("moved", key("moved"), sum, 0), TWO, EARLY]
+STARTED = milliseconds("started_us")
+
+
+def of_role(role):
+    """What a master or a backup uses."""
+    def column(title, name, summary, digits=2):
+        return Column(title, lambda sample: sample[role].get(name), summary, digits)
+    return [
+        column("CPU %", "cpu_percent", L.median), column("PSS KiB", "pss_kib", L.median, 0), column("processes", "processes", max, 0),
+        column("adverts/s", "adverts_per_s", L.median), column("wake-ups/s", "wake_ups_per_s", L.median),
+        column("system calls/advert", "calls_per_advert", L.median), column("allocations/advert", "allocations_per_advert", L.median),
+    ]
+
+
+def of_takeover(title, name, summary):
+    return Column(title, lambda sample: sample["takeover"][name] / 1000, summary, 1)
+
+
+COST = [
+    Table(of_role("master"), "The cost of a master; adverts every second"),
+    Table(of_role("backup"), "The cost of a backup"),
+    Table([Column("master of all ms", STARTED, L.median, 0), Column("dead interval", milliseconds("dead_interval_us"), L.median, 0),
+           Column("takes part ms", milliseconds("listens_us"), L.median, 0)], "The start"),
+    Table([of_takeover("first ARP ms", "first_us", L.median), of_takeover("last", "last_us", L.median),
+           of_takeover("after its dead interval: median", "late_us", L.median), of_takeover("latest", "latest_us", L.median)],
+          "The master of all vanishes: gratuitous ARP of the other host, from the cut"),
+]
 FAST = {"advbase": 0, "advskews": (1, 1)}
 FASTEST = {"interval": 0.01, "priority": 254, "realtime": True}
 
@@ -162,6 +190,13 @@ GROUPS = {
         [Row(VipdService, "systemctl restart", quick=False), Row(VipdService, "systemctl restart, AdvBase=0 AdvSkew=1", **FAST),
          Row(Vipd, "no systemd"), Row(Ucarp, "stop, start"), Row(Keepalived, "stop, start")],
         quick=1, full=10),
+    "cost": Group(
+        cost.Many, "What one, a hundred and a thousand addresses cost", COST,
+        [Row(program, f"{n}", of=n, quick=n != 100 and program is not Ucarp, elections=cost.many(n))
+         for n in (1, 100, 1000) for program in (Vipd, Ucarp, Keepalived)
+         # every ucarp hears the adverts of every other one: a thousand do not leave the processors anything
+         if (n, program) != (1000, Ucarp)],
+        quick=1, full=3, apart=True),
     "resolution": Group(
         failures.Resolution, "The probe itself, with nothing happening",
         [Column("requests", key("sent"), min, 0), Column("lost", key("lost"), max, 0),

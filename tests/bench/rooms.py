@@ -22,9 +22,9 @@ PATIENCE = 150.0  # seconds for one answer
 # The inner side
 
 
-def serve(lab, group, row):
+def serve(lab, group, row, hurry):
     nodes = lab.nodes(row.n_hosts)
-    it = group.case(lab, row.program(lab, nodes, **row.options))
+    it = group.case(lab, row.program(lab, nodes, **row.options), hurry)
     for verb in sys.stdin:
         try:
             if verb == "prepare\n":
@@ -44,19 +44,22 @@ def serve(lab, group, row):
         print(json.dumps(answer), flush=True)
 
 
-def inside(group, row):
-    return L.run_inside(lambda lab: serve(lab, group, row), hosts.BootLab if row.program.systemd else L.Lab)
+def inside(groups, argument):
+    """argument: what follows --inside."""
+    name, number, pace = argument.split(":")
+    group, row = groups[name], groups[name].rows[int(number)]
+    return L.run_inside(lambda lab: serve(lab, group, row, pace == "hurry"), hosts.BootLab if row.program.systemd else L.Lab)
 
 
 # The outer side
 
 
 class Room:
-    """A lab in a process of its own. script: what enters inside() when it is started with --inside NAME:NUMBER."""
+    """A lab in a process of its own. script: what enters inside() when it is started with --inside and the argument."""
 
     n_rooms = 0
 
-    def __init__(self, script, name, number, row, log):
+    def __init__(self, script, argument, row, log):
         environment = dict(os.environ)
         self.identity = None
         if row.program.systemd:
@@ -64,7 +67,7 @@ class Room:
             self.identity = f"{os.getpid()}{Room.n_rooms:03}"
             environment.update(VIPD_TEST_IDENTITY=f"vipd-boot-{self.identity}",
                                VIPD_TEST_LAYERS=json.dumps(image.prepare(L.BUILD, hosts.CACHE)))
-        self.popen = subprocess.Popen(L.enter(script, f"{name}:{number}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        self.popen = subprocess.Popen(L.enter(script, argument), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                       text=True, env=environment)
 
     def tell(self, verb):
@@ -89,10 +92,10 @@ class Room:
 
 
 class Run:
-    """All samples of one group. numbers: which of its rows."""
+    """All samples of one group. numbers: which of its rows; hurry: as in case.py."""
 
-    def __init__(self, script, name, group, n, numbers, log):
-        self.script, self.name, self.group, self.n, self.log = script, name, group, n, log
+    def __init__(self, script, name, group, n, numbers, hurry, log):
+        self.script, self.name, self.group, self.n, self.hurry, self.log = script, name, group, n, hurry, log
         self.rooms = {}
         self.samples = {k: [] for k in numbers}
         self.failures = {k: [] for k in numbers}
@@ -100,7 +103,8 @@ class Run:
     def prepare(self, number):
         if number not in self.rooms:
             try:
-                self.rooms[number] = Room(self.script, self.name, number, self.group.rows[number], self.log)
+                self.rooms[number] = Room(self.script, f"{self.name}:{number}:{'hurry' if self.hurry else 'full'}",
+                                          self.group.rows[number], self.log)
             except image.Unfit as reason:
                 self.failures[number].append(f"skipped: {reason}")
                 return

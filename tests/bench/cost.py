@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What many elections cost: one to a thousand of them on two hosts, on as many interfaces as their numbers, 1 to 255, need. One sample tells how
+long the start takes, what a master and a backup use, and how long a backup takes to have all addresses when the master vanishes."""
+
+import resource
+
+import counters
+import lab as L
+from case import Case, sleep_until
+from lab import check, now, run, wait
+from programs import Election
+
+PER_INTERFACE = 250
+
+
+def many(n):
+    """n elections, their addresses of the block that is set aside for benchmarks."""
+    return [Election(f"e{k // PER_INTERFACE + 1}", k % PER_INTERFACE + 1, f"198.18.{k // PER_INTERFACE + 1}.{k % PER_INTERFACE + 1}",
+                     f"198.19.{k // PER_INTERFACE + 1}.{{}}") for k in range(n)]
+
+
+def plug(host, elections):
+    """A cable and a switch for each interface, as no number may be there twice."""
+    for name in sorted({e.interface for e in elections}):
+        switch, port = f"br{name[1:]}", f"{host.port}-{name[1:]}"
+        if run("ip", "link", "show", "dev", switch, fail=False).returncode != 0:
+            run("ip", "link", "add", switch, "type", "bridge", "stp_state", 0, "forward_delay", 0, "mcast_snooping", 0)
+            run("ip", "link", "set", switch, "up")
+        run("ip", "link", "add", port, "type", "veth", "peer", "name", name, "netns", host.name)
+        run("ip", "link", "set", port, "master", switch, "up")
+        source = next(e.source for e in elections if e.interface == name).format(host.number)
+        host.ip("addr", "add", f"{source}/24", "dev", name)
+        host.ip("link", "set", name, "up")
+
+
+class Tally:
+    """What the observer has seen of many elections, read once."""
+
+    def __init__(self, observer, hosts):
+        self.observer, self.n_read = observer, 0
+        self.names = {host.number: host.name for host in hosts}
+        self.adverts = {host.name: {} for host in hosts}  # by interface and number: all times
+        self.held = {host.name: {} for host in hosts}  # by address: the last change, None if it was lost
+        self.announced = {host.name: {} for host in hosts}  # by address: all times
+
+    def read(self):
+        events = self.observer.events
+        for e in events[self.n_read:len(events)]:
+            self.n_read += 1
+            host, _, interface = getattr(e, "port", "").partition("-")
+            if e.kind in ("carp", "vrrp") and host in self.adverts:
+                # a farewell is none
+                if getattr(e, "advbase", 0) != 255 and getattr(e, "priority", 1) != 0:
+                    number = e.vhid if e.kind == "carp" else e.vrid
+                    self.adverts[host].setdefault((f"e{interface}", number), []).append(e.t)
+            elif e.kind == "address" and e.nsid in self.names:
+                self.held[self.names[e.nsid]].setdefault(e.address, e.t)
+                if not e.present:
+                    del self.held[self.names[e.nsid]][e.address]
+            elif e.kind == "arp" and host in self.announced:
+                self.announced[host].setdefault(e.address, []).append(e.t)
+        return self
+
+    def n_adverts(self, host, since, until):
+        return sum(since <= t < until for times in self.adverts[host.name].values() for t in times)
+
+
+class Many(Case):
+    def __init__(self, lab, program, hurry=False):
+        super().__init__(lab, program, hurry)
+        self.elections = program.elections
+        self.tracing = counters.Tracing(f"{L.ROOM}/tracing")
+        for host in self.hosts:
+            plug(host, self.elections)
+        self.tally = Tally(lab.observer, self.hosts)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    def prepare(self):
+        return 0
+
+    def is_master(self, host):
+        """Of all its elections, with their addresses announced."""
+        seen = self.tally.read()
+        return (len(seen.adverts[host.name]) >= len(self.elections) and
+                all(e.address in seen.held[host.name] and e.address in seen.announced[host.name] for e in self.elections))
+
+    def start(self, host):
+        """Until it says that it takes part in all elections, and is master of all; both counted from the start of its first process."""
+        self.program.start(host)
+        began, listens = self.program.running[host.name][0].began, now()
+        wait(lambda: self.is_master(host), lambda: f"master of all, not of {len(self.tally.adverts[host.name])}", 60, every=0.05)
+        seen = self.tally
+        done = max(max(seen.adverts[host.name][e.interface, e.number][0], seen.held[host.name][e.address]) for e in self.elections)
+        return {"listens_us": listens - began, "started_us": done - began, "dead_interval_us": self.program.dead_usec(host)}
+
+    # what they use
+
+    def window(self, seconds, make):
+        """Runs for so long with what make(processes) counts, for each host. Returns what was counted, None if it cannot be, with the number
+        of adverts and the seconds."""
+        if len(self.elections) == 1:
+            # between two adverts, so that a whole number of them is in
+            last = self.tally.read().adverts[self.hosts[0].name]["e1", 1][-1]
+            wait(lambda: self.tally.read().adverts[self.hosts[0].name]["e1", 1][-1] > last, "an advert")
+            sleep_until(now() + self.program.interval_usec(self.hosts[0]) // 3)
+        families = [self.program.family(host) for host in self.hosts]
+        with counters.if_available(lambda: make(families[0])) as first, counters.if_available(lambda: make(families[1])) as second:
+            counted = (first, second)
+            before, began = [c and c.read() for c in counted], now()
+            sleep_until(began + seconds * 1_000_000)
+            after, ended = [c and c.read() for c in counted], now()
+        self.lab.observer.sync()
+        adverts = self.tally.read().n_adverts(self.hosts[0], began, ended)
+        check(adverts, "adverts were sent")
+        return [None if b is None else a - b for a, b in zip(after, before)], adverts, (ended - began) / 1e6
+
+    def use(self):
+        """Of master and backup: time on a processor and wake-ups per second, then what would disturb that, by itself."""
+        seconds = 3 if self.hurry else 10
+        slept = [counters.wake_ups(self.program.family(host)) for host in self.hosts]
+        spent, adverts, took = self.window(seconds, counters.cpu)
+        slept = [counters.wake_ups(self.program.family(host)) - before for host, before in zip(self.hosts, slept)]
+        used = [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took, "processes": len(self.program.family(host))}
+                for nsec, n, host in zip(spent, slept, self.hosts)]
+        for name, make in (("calls", self.tracing.calls), ("allocations", counters.allocations)):
+            counted, adverts, _ = self.window(seconds, make)
+            for role, n in zip(used, counted):
+                role[f"{name}_per_advert"] = None if n is None else n / adverts
+        return used
+
+    def vanish(self, host):
+        for name in sorted({e.interface for e in self.elections}):
+            host.carrier(False, f"{host.port}-{name[1:]}")
+        self.program.kill(host)
+
+    def take_over(self, dead, heir):
+        """The first and the last gratuitous ARP for another address, from the cut and from the end of each one's dead interval."""
+        at = now()
+        self.vanish(dead)
+        alone = counters.pss_kib(self.program.family(heir))
+        wait(lambda: self.is_master(heir), "all addresses on the other host", 60, every=0.05)
+        self.lab.observer.sync()
+        seen, dead_usec = self.tally.read(), self.program.dead_usec(heir)
+        first = {e: min(t for t in seen.announced[heir.name][e.address] if t > at) for e in self.elections}
+        late = sorted(t - max(seen.adverts[dead.name][e.interface, e.number]) - dead_usec for e, t in first.items())
+        return alone, {"first_us": min(first.values()) - at, "last_us": max(first.values()) - at, "late_us": L.median(late),
+                       "latest_us": late[-1]}
+
+    def measure(self):
+        master, backup = self.hosts
+        sample = self.start(master)
+        # alone, as what two hosts share would be halved
+        pss = [counters.pss_kib(self.program.family(master)), None]
+        self.program.start(backup)
+        wait(lambda: now() >= self.program.ready_usec, "the start delay", 20)
+        used = self.use()
+        pss[1], taken = self.take_over(master, backup)
+        for role, kib in zip(used, pss):
+            role["pss_kib"] = kib
+        return {**sample, "master": used[0], "backup": used[1], "takeover": taken}
