@@ -217,17 +217,6 @@ static void read_passphrase_file(ConfigReader *r, const char *value, void *field
         }
 }
 
-/* Keys of the design that a later version builds: only what changes nothing is accepted. */
-static void unsupported(ConfigReader *r, const char *value, const char *harmless) {
-        g_autofree char *s = NULL;
-
-        if (*value == '\0' || g_ascii_strcasecmp(value, harmless) == 0)
-                return;
-        s = *harmless ? g_strdup_printf("not supported by this version, which knows only \"%s\"", harmless)
-                      : g_strdup("not supported by this version");
-        config_refuse_word(r, value, s);
-}
-
 static void read_sync_group(ConfigReader *r, const char *value, void *field) {
         r->sync_group_at = r->at;
         if (*value != '\0' && !config_valid_name(value))
@@ -237,7 +226,12 @@ static void read_sync_group(ConfigReader *r, const char *value, void *field) {
 }
 
 static void read_mac_address(ConfigReader *r, const char *value, void *field) {
-        unsupported(r, value, "interface");
+        if (*value == '\0' || g_ascii_strcasecmp(value, "interface") == 0)
+                r->config->virtual_mac = false;
+        else if (g_ascii_strcasecmp(value, "virtual") == 0)
+                r->config->virtual_mac = true;
+        else
+                config_refuse(r, "interface or virtual");
 }
 
 #define FIELD(member) offsetof(InstanceConfig, member)
@@ -451,6 +445,9 @@ static void finish(ConfigReader *r, const char *credential) {
         finish_addresses(r);
         finish_peers(r);
         finish_key(r, credential);
+        /* adverts that are routed do not come from the virtual MAC: a switch would forget, after five minutes as a rule, where it is */
+        if (c->virtual_mac && c->carp.n_peers > 0 && c->announce.refresh_usec == CONFIG_USEC_UNSET)
+                c->announce.refresh_usec = UINT64_C(60000000);
         if (*c->interface == '\0')
                 missing(r, "Interface= in [VIP] is missing");
         if (c->carp.demotion_byte && c->carp.advbase == 0)

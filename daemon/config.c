@@ -148,7 +148,7 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
         return g_str_equal(a->name, b->name) && g_str_equal(a->description, b->description) &&
                g_str_equal(a->interface, b->interface) && a->enabled == b->enabled &&
                g_str_equal(a->sync_group, b->sync_group) &&
-               a->ignore_carrier == b->ignore_carrier && a->lease == b->lease && a->lease_sec == b->lease_sec &&
+               a->virtual_mac == b->virtual_mac && a->ignore_carrier == b->ignore_carrier && a->lease == b->lease && a->lease_sec == b->lease_sec &&
                a->start_delay_usec == b->start_delay_usec && carp_equal(&a->carp, &b->carp) &&
                a->announce.count == b->announce.count && a->announce.interval_usec == b->announce.interval_usec &&
                a->announce.refresh_usec == b->announce.refresh_usec && takeover_equal(&a->takeover, &b->takeover) &&
@@ -157,6 +157,20 @@ bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b) {
 
 size_t instance_config_n_signed(const InstanceConfig *c) {
         return c->carp.digest_first ? 1 : c->n_addresses;
+}
+
+const char *instance_config_device(const InstanceConfig *c, char ret[IF_NAMESIZE]) {
+        if (!c->virtual_mac)
+                g_strlcpy(ret, c->interface, IF_NAMESIZE);
+        else if (strlen("vip-") + strlen(c->name) < IF_NAMESIZE && !strchr(c->name, ':'))
+                (void) g_snprintf(ret, IF_NAMESIZE, "vip-%s", c->name);
+        else {
+                g_autofree char *beginning = g_strdelimit(g_strndup(c->name, 4), ":", '_');
+
+                /* too long for the kernel, or no name to it: the rest tells them apart */
+                (void) g_snprintf(ret, IF_NAMESIZE, "vip-%s-%06x", beginning, g_str_hash(c->name) & 0xffffff);
+        }
+        return ret;
 }
 
 bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o) {

@@ -91,6 +91,7 @@ typedef struct InstanceConfig {
         char interface[IF_NAMESIZE];
         bool enabled;
         char *sync_group; /* "": none */
+        bool virtual_mac;    /* MACAddress=virtual */
         bool ignore_carrier; /* vipd-ucarp -S only */
         ConfigLease lease;
         uint32_t lease_sec;
@@ -108,6 +109,8 @@ InstanceConfig *instance_config_new_default(const char *name); /* every key at i
 InstanceConfig *instance_config_free(InstanceConfig *c);       /* wipes the key */
 bool instance_config_equal(const InstanceConfig *a, const InstanceConfig *b);
 size_t instance_config_n_signed(const InstanceConfig *c); /* how many of the addresses, from the first on, the digest covers */
+/* The interface that bears the addresses: the configured one, or, with a virtual MAC, one of our own on top of it: "vip-" and the instance's name. */
+const char *instance_config_device(const InstanceConfig *c, char ret[IF_NAMESIZE]);
 /* Whether address k of a and address o of b cannot both be held on this host; a link-local IPv6 one may be, on another link. */
 bool instance_config_address_collides(const InstanceConfig *a, size_t k, const InstanceConfig *b, size_t o);
 /* Whether they cannot both run on this host: the same VHID on the same interface, or such an address. */

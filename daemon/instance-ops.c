@@ -19,7 +19,11 @@
 #define LOG_INTERVAL_USEC (60 * USEC_PER_SEC)
 
 /* Binds one instance to the kernel: which sockets it sends on, which addresses it holds, which timer wakes it. Turns facts about a link into
- * the one question the instance asks: can this interface be used, and if not, why. Decides nothing about the election. */
+ * the one question the instance asks: can this interface be used, and if not, why. Decides nothing about the election.
+ *
+ * With a virtual MAC the addresses are on a device of their own (io/macvlan.c), which is up from hold to release. Everything is sent and heard on the
+ * interface all the same; what is sent by whoever holds the addresses comes from the virtual MAC, so that switches know where it is, and the farewell,
+ * behind the release, does not. */
 
 /* How long the source addresses may be gone before we have none. */
 #define BEREFT_USEC UINT64_C(5000000)
@@ -33,9 +37,7 @@ typedef struct HeldAddress {
 } HeldAddress;
 
 struct InstanceIo {
-        sd_event *event;
-        Transport *transport;
-        AddressSocket *socket;
+        InstanceIoShared shared;
         Instance *instance;
         const InstanceConfig *config; /* the instance's, borrowed */
         sd_event_source *timer;
@@ -44,7 +46,10 @@ struct InstanceIo {
         int ifindex; /* 0: not bound */
         bool carrier;
         bool adopt; /* the addresses are ours already when they are first built */
-        uint8_t mac[MAC_BYTES];
+        bool keep;  /* and stay when we go */
+        uint8_t mac[MAC_BYTES]; /* of the interface */
+        Macvlan *device;        /* that bears the addresses; NULL: the interface does */
+        int scoped;             /* the interface that speaks ARP for its own addresses alone, for our sake; 0: none */
         TransportPort *ipv4, *ipv6; /* NULL: no VIP of that family */
         IpAddress source_ipv4, source_ipv6;
         uint8_t vhid;
@@ -52,6 +57,7 @@ struct InstanceIo {
         bool joined_ipv6;
         HeldAddress *addresses;
         size_t n_addresses;
+        int built_on; /* the ifindex of that device when they were made */
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
         ConflictWatch *conflict;
         DiagnosisHistory diagnoses;
@@ -72,11 +78,16 @@ static const IpAddress *group_of(const InstanceConfig *c, int family) {
         return c->carp.group_ipv4.family == AF_UNSPEC ? &carp_group_ipv4 : &c->carp.group_ipv4;
 }
 
+/* Where the addresses are is where we are. */
+static const uint8_t *sender_mac(const InstanceIo *io) {
+        return io->device && macvlan_is_owned(io->device) ? macvlan_mac(io->device) : io->mac;
+}
+
 static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *source, const uint8_t *payload) {
         IpFrame frame = { .source = *source, .destination = *group_of(io->config, source->family) };
         uint8_t bytes[IP_FRAME_BYTES_MAX];
 
-        memcpy(frame.source_mac, io->mac, MAC_BYTES);
+        memcpy(frame.source_mac, sender_mac(io), MAC_BYTES);
         if (io->config->carp.multicast)
                 ip_frame_multicast_mac(&frame.destination, frame.destination_mac);
         else
@@ -121,7 +132,7 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
 static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
         uint64_t now_usec = 0, n_suppressed;
 
-        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
         if (!ratelimit_pass(limit, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
@@ -133,6 +144,11 @@ static int op_hold(void *userdata) {
         uint64_t now_usec = 0;
         int error = 0;
 
+        if (io->device) {
+                error = macvlan_own(io->device);
+                if (error < 0)
+                        return error;
+        }
         for (size_t k = 0; k < io->n_addresses; k++) {
                 HeldAddress *h = &io->addresses[k];
                 int r;
@@ -147,7 +163,7 @@ static int op_hold(void *userdata) {
                         h->seen = false;
                 }
         }
-        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
         conflict_watch_on_hold(io->conflict, now_usec);
         return error;
 }
@@ -167,6 +183,8 @@ static void op_release(void *userdata) {
                         log_warning_errno(r, "%s: an address could not be dropped: %m%s", io->config->name, more);
                 h->held = h->seen = false;
         }
+        if (io->device)
+                macvlan_leave(io->device);
         conflict_watch_on_release(io->conflict);
 }
 
@@ -175,7 +193,7 @@ static void op_announce(void *userdata) {
         TransportPort *port = io->ipv4 ?: io->ipv6;
 
         for (size_t k = 0; port && k < io->n_addresses; k++)
-                (void) announce_address(port, io->mac, &address_prefix(io->addresses[k].address)->address);
+                (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address);
 }
 
 static void op_arm(void *userdata, uint64_t deadline_usec) {
@@ -206,7 +224,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         InstanceIo *io = userdata;
         uint64_t now_usec = usec;
 
-        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
         instance_on_timer(io->instance, now_usec);
         return 0;
 }
@@ -214,7 +232,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
 static DiagnosisSelf self(const InstanceIo *io) {
         DiagnosisSelf s = { .config = io->config, .ipv4 = io->source_ipv4, .ipv6 = io->source_ipv6 };
 
-        memcpy(s.mac, io->mac, MAC_BYTES);
+        memcpy(s.mac, sender_mac(io), MAC_BYTES);
         return s;
 }
 
@@ -256,7 +274,7 @@ static void on_announce(void *userdata, size_t k) {
         TransportPort *port = io->ipv4 ?: io->ipv6;
 
         if (port && k < io->n_addresses)
-                (void) announce_once(port, io->mac, &address_prefix(io->addresses[k].address)->address);
+                (void) announce_once(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address);
 }
 
 static void on_ask(void *userdata, size_t k) {
@@ -285,7 +303,7 @@ static int on_bereft(sd_event_source *s, uint64_t usec, void *userdata) {
         InstanceIo *io = userdata;
         uint64_t now_usec = usec;
 
-        (void) sd_event_now(io->event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
         io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
         instance_set_link(io->instance, ELECTION_REASON_NO_SOURCE_ADDRESS, &io->source_ipv4, &io->source_ipv6, now_usec);
         return 0;
@@ -294,13 +312,12 @@ static int on_bereft(sd_event_source *s, uint64_t usec, void *userdata) {
 /**
  * instance_io_new() - not bound to any interface yet
  */
-int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses, Neighbours *neighbours) {
+int instance_io_new(InstanceIo **ret, const InstanceIoShared *shared) {
         g_autoptr(InstanceIo) io = g_new0(InstanceIo, 1);
+        sd_event *event = shared->event;
         int r;
 
-        io->event = sd_event_ref(event);
-        io->transport = transport;
-        io->socket = addresses;
+        io->shared = *shared;
         io->link_limit = io->foreign_limit = io->drop_limit =
                 (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         r = sd_event_add_time(event, &io->bereft, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_bereft, io);
@@ -309,7 +326,7 @@ int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, Add
         if (r >= 0)
                 r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
         if (r >= 0)
-                r = conflict_watch_new(&io->conflict, event, neighbours, &conflict_ops, io);
+                r = conflict_watch_new(&io->conflict, event, shared->neighbours, &conflict_ops, io);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(io->timer, SD_EVENT_OFF);
@@ -348,12 +365,43 @@ static void close_ports(InstanceIo *io) {
         io->joined_ipv6 = false;
 }
 
+static void close_device(InstanceIo *io) {
+        char more[RATELIMIT_TEXT_BYTES];
+        int r;
+
+        if (io->device && !io->keep) {
+                r = macvlan_delete(io->shared.macvlans, macvlan_ifindex(io->device));
+                if (r < 0 && may_log(io, &io->link_limit, more))
+                        log_warning_errno(r, "%s: the device of its virtual MAC could not be removed: %m%s", io->config->name, more);
+        }
+        io->device = macvlan_close(io->device);
+}
+
+/* ifindex 0: on none */
+static int limit_arp(InstanceIo *io, int ifindex) {
+        int r = 0;
+
+        if (io->scoped == ifindex)
+                return 0;
+        if (io->scoped != 0 && !io->keep)
+                arp_scope_release(io->shared.arp_scope, io->scoped);
+        io->scoped = 0;
+        if (ifindex != 0)
+                r = arp_scope_acquire(io->shared.arp_scope, ifindex);
+        if (r >= 0)
+                io->scoped = ifindex;
+        return r;
+}
+
 static void unbind(InstanceIo *io) {
         (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
         close_ports(io);
+        close_device(io);
+        (void) limit_arp(io, 0);
         free_addresses(io->addresses, io->n_addresses);
         io->addresses = NULL;
         io->n_addresses = 0;
+        io->built_on = 0;
         io->ifindex = 0;
         io->carrier = false;
 }
@@ -365,13 +413,16 @@ InstanceIo *instance_io_free(InstanceIo *io) {
         conflict_watch_free(io->conflict);
         sd_event_source_disable_unref(io->bereft);
         sd_event_source_disable_unref(io->timer);
-        sd_event_unref(io->event);
         g_free(io);
         return NULL;
 }
 
 void instance_io_adopt(InstanceIo *io) {
         io->adopt = true;
+}
+
+void instance_io_keep(InstanceIo *io, bool keep) {
+        io->keep = keep;
 }
 
 void instance_io_attach(InstanceIo *io, Instance *i) {
@@ -389,7 +440,7 @@ static int open_family(InstanceIo *io, int family, TransportPort **port) {
 
         if (!has_family(c, family))
                 return 0;
-        r = transport_port_acquire(io->transport, io->ifindex, family, port);
+        r = transport_port_acquire(io->shared.transport, io->ifindex, family, port);
         if (r < 0)
                 return r;
         r = transport_port_listen(*port, c->carp.vhid, on_receive, on_refused, io);
@@ -415,9 +466,11 @@ static int build_addresses(InstanceIo *io) {
         const InstanceConfig *c = io->config;
         HeldAddress *new = g_new0(HeldAddress, c->n_addresses);
         uint32_t lease_sec = instance_config_lease_sec(c);
+        int on = io->device ? macvlan_ifindex(io->device) : io->ifindex;
+        bool moved = io->built_on != 0 && io->built_on != on;
 
         for (size_t k = 0; k < c->n_addresses; k++) {
-                int r = address_new(&new[k].address, io->socket, io->ifindex, &c->addresses[k], lease_sec);
+                int r = address_new(&new[k].address, io->shared.addresses, on, &c->addresses[k], lease_sec, io->device ? MACVLAN_METRIC : 0);
 
                 if (r < 0) {
                         free_addresses(new, c->n_addresses);
@@ -431,7 +484,7 @@ static int build_addresses(InstanceIo *io) {
                 const IpPrefix *p = address_prefix(old->address);
                 bool stays = false;
 
-                for (size_t k = 0; k < c->n_addresses; k++)
+                for (size_t k = 0; k < c->n_addresses && !moved; k++)
                         if (p->prefix_length == c->addresses[k].prefix_length &&
                             ip_address_equal(&p->address, &c->addresses[k].address)) {
                                 new[k].foreign = old->foreign;
@@ -446,10 +499,55 @@ static int build_addresses(InstanceIo *io) {
         free_addresses(io->addresses, io->n_addresses);
         io->addresses = new;
         io->n_addresses = c->n_addresses;
+        io->built_on = on;
         return 0;
 }
 
-static int bind_link(InstanceIo *io, const Link *link) {
+/* A macvlan on a macvlan is, to the kernel, one on what that is on. */
+static int below(const Link *link) {
+        return link->macvlan && link->lower_ifindex != 0 ? link->lower_ifindex : link->ifindex;
+}
+
+/* -ENODEV: it could not be, and that has been told if it is worth it. */
+static int make_device(InstanceIo *io, const Link *link, const Link *existing, Macvlan **ret) {
+        const InstanceConfig *c = io->config;
+        char name[IF_NAMESIZE], more[RATELIMIT_TEXT_BYTES];
+        MacvlanSpec spec = {
+                .name = instance_config_device(c, name),
+                .owner = c->name,
+                .lower_ifindex = below(link),
+                .mac = { 0x00, 0x00, 0x5e, 0x00, 0x01, c->carp.vhid },
+        };
+        int r = macvlan_open(ret, io->shared.macvlans, &spec, existing, io->adopt);
+
+        /* it goes when the interface does, and is asked for again when that has been told */
+        if (r < 0 && r != -ENODEV && may_log(io, &io->link_limit, more)) {
+                if (r == -EEXIST)
+                        log_error("%s: there is an interface %s that is not ours; it is left as it is, and the virtual MAC has none%s", c->name, name, more);
+                else
+                        log_error_errno(r, "%s: %s, the device of its virtual MAC, cannot be made on %s: %m%s", c->name, name, link->name, more);
+        }
+        if (r >= 0 && macvlan_accepts_routers(*ret) && may_log(io, &io->link_limit, more))
+                log_warning("%s: the kernel listens to IPv6 routers on %s, and will give it an address and a route of its own: "
+                            "/proc/sys/net/ipv6/conf/%s/accept_ra cannot be written; set net.ipv6.conf.default.accept_ra=0%s",
+                            c->name, name, name, more);
+        return r < 0 ? -ENODEV : 0;
+}
+
+/* What bears the addresses, as the configuration has it; what bore them is given back for the time when they have moved. */
+static int open_device(InstanceIo *io, const Link *link, const Link *existing, Macvlan **ret_old) {
+        bool wanted = io->config->virtual_mac;
+        int r;
+
+        r = limit_arp(io, wanted && has_family(io->config, AF_INET) ? link->ifindex : 0);
+        if (r < 0 || (wanted && io->device))
+                return r;
+        *ret_old = g_steal_pointer(&io->device);
+        return wanted ? make_device(io, link, existing, &io->device) : 0;
+}
+
+static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
+        g_autoptr(Macvlan) old = NULL;
         char more[RATELIMIT_TEXT_BYTES];
         int r;
 
@@ -459,7 +557,11 @@ static int bind_link(InstanceIo *io, const Link *link) {
         if (r >= 0)
                 r = open_family(io, AF_INET6, &io->ipv6);
         if (r >= 0)
+                r = open_device(io, link, existing, &old);
+        if (r >= 0)
                 r = build_addresses(io);
+        if (old)
+                (void) macvlan_delete(io->shared.macvlans, macvlan_ifindex(old));
         if (r < 0) {
                 unbind(io);
                 return r;
@@ -550,11 +652,13 @@ static void gone(InstanceIo *io, uint64_t now_usec) {
 /**
  * instance_io_update() - the link or the configuration changed
  * @link: as the kernel has it now; NULL: there is no such interface
+ * @device: likewise, that of instance_config_device()
  * @changes: LinkChange mask; 0 when the configuration is what changed
  */
-void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec) {
+void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, const Link *device, unsigned changes, uint64_t now_usec) {
         bool reconfigured = io->config && changes == 0, carrier_back, mac_changed;
         char more[RATELIMIT_TEXT_BYTES];
+        const Link *bearer;
         ElectionReason reason;
         int r;
 
@@ -571,13 +675,13 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
         memcpy(io->mac, link->mac, MAC_BYTES);
         r = 0;
         if (io->ifindex == 0)
-                r = bind_link(io, link);
+                r = bind_link(io, link, device);
         else if (reconfigured) {
                 close_ports(io);
-                r = bind_link(io, link);
+                r = bind_link(io, link, device);
         }
         if (r < 0) {
-                if (may_log(io, &io->link_limit, more))
+                if (r != -ENODEV && may_log(io, &io->link_limit, more))
                         log_error_errno(r, "%s: %s cannot be used: %m%s", config->name, link->name, more);
                 gone(io, now_usec);
                 return;
@@ -591,10 +695,45 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
 
         reason = judge(io, link);
         instance_set_link(io->instance, reason, &io->source_ipv4, &io->source_ipv6, now_usec);
-        if (look_at_addresses(io, link))
+        bearer = !io->device ? link : device && device->ifindex == macvlan_ifindex(io->device) ? device : NULL;
+        if (bearer && look_at_addresses(io, bearer))
                 instance_on_address_missing(io->instance, now_usec);
         if (carrier_back || mac_changed)
                 instance_on_carrier_back(io->instance, now_usec);
+}
+
+/* Somebody removed or renamed it: another is made in its place. */
+static void replace_device(InstanceIo *io, uint64_t now_usec) {
+        Link link = { .ifindex = io->ifindex };
+        int r;
+
+        g_strlcpy(link.name, io->config->interface, sizeof(link.name));
+        close_device(io);
+        r = make_device(io, &link, NULL, &io->device);
+        if (r >= 0)
+                r = build_addresses(io);
+        if (r < 0) {
+                gone(io, now_usec);
+                return;
+        }
+        instance_on_address_missing(io->instance, now_usec);
+}
+
+bool instance_io_update_device(InstanceIo *io, const Link *device, unsigned changes, uint64_t now_usec) {
+        bool lost;
+
+        if (!io->device || device->ifindex != macvlan_ifindex(io->device))
+                return false;
+        if (changes & LINK_CHANGE_GONE) {
+                replace_device(io, now_usec);
+                return true;
+        }
+        lost = macvlan_observe(io->device, device);
+        lost = look_at_addresses(io, device) || lost;
+        /* of a device that is removed the addresses are told first; its own end follows */
+        if (lost && macvlan_exists(io->device))
+                instance_on_address_missing(io->instance, now_usec);
+        return true;
 }
 
 void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]) {

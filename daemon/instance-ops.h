@@ -8,7 +8,9 @@
 #include "diagnosis.h"
 #include "instance.h"
 #include "io/address.h"
+#include "io/arp-scope.h"
 #include "io/link.h"
+#include "io/macvlan.h"
 #include "io/neighbours.h"
 #include "io/transport.h"
 
@@ -16,7 +18,17 @@ typedef struct InstanceIo InstanceIo;
 
 extern const InstanceOps instance_io_ops; /* userdata: the InstanceIo */
 
-int instance_io_new(InstanceIo **ret, sd_event *event, Transport *transport, AddressSocket *addresses, Neighbours *neighbours);
+/* What all instances share; borrowed, and must outlive them. */
+typedef struct InstanceIoShared {
+        sd_event *event;
+        Transport *transport;
+        AddressSocket *addresses;
+        Neighbours *neighbours;
+        MacvlanControl *macvlans;
+        ArpScope *arp_scope;
+} InstanceIoShared;
+
+int instance_io_new(InstanceIo **ret, const InstanceIoShared *shared);
 InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 
@@ -24,8 +36,12 @@ void instance_io_attach(InstanceIo *io, Instance *i); /* borrowed; whom timers a
 /* Told of each host that does not fit, when it is sure and as rarely as a person wants to hear it. */
 void instance_io_observe(InstanceIo *io, void (*diagnosed)(void *userdata, const Diagnosis *d), void *userdata);
 void instance_io_adopt(InstanceIo *io); /* before the first update: the addresses are there, and ours */
-/* The link (NULL: there is none) or the configuration is new or has changed: opens, joins, tells the instance. */
-void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, unsigned changes, uint64_t now_usec);
+void instance_io_keep(InstanceIo *io, bool keep); /* at its end the device of a virtual MAC stays: it is another process's then */
+/* The link (NULL: there is none) or the configuration is new or has changed: opens, joins, tells the instance. device: the one that bears the addresses, as
+ * far as the kernel has told of it; NULL: not yet. */
+void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link *link, const Link *device, unsigned changes, uint64_t now_usec);
+/* The device of a virtual MAC has changed. False: it was another of its name, which may have been in the way. */
+bool instance_io_update_device(InstanceIo *io, const Link *device, unsigned changes, uint64_t now_usec);
 /* Frames refused on this instance's sockets before any instance saw them, summed over the families, by verdict. */
 void instance_io_rejected(const InstanceIo *io, uint64_t ret[N_CARP_VERDICTS]);
 const Conflict *instance_io_conflict(const InstanceIo *io); /* who else claims our addresses; its counters */

@@ -42,6 +42,8 @@ struct Manager {
         LinkTable *links;
         Transport *transport;
         AddressSocket *addresses;
+        MacvlanControl *macvlans;
+        ArpScope *arp_scope;
         Checks *checks;
         GPtrArray *units; /* char *: those that checks ask for */
         void (*watch_units)(void *userdata, const GPtrArray *units);
@@ -115,6 +117,8 @@ Manager *manager_free(Manager *m) {
         sync_groups_free(m->groups);
         g_ptr_array_unref(m->slots);
         neighbours_free(m->neighbours);
+        macvlan_control_free(m->macvlans);
+        arp_scope_free(m->arp_scope);
         link_table_free(m->links);
         transport_free(m->transport);
         address_socket_free(m->addresses);
@@ -241,6 +245,12 @@ void manager_on_unit_state(Manager *m, const char *unit, const char *active_stat
         checks_on_unit(m->checks, unit, active_state);
 }
 
+static const Link *find_device(const Manager *m, const InstanceConfig *c) {
+        char device[IF_NAMESIZE];
+
+        return c->virtual_mac ? link_table_find(m->links, instance_config_device(c, device)) : NULL;
+}
+
 static void on_link(void *userdata, const Link *link, unsigned changes) {
         Manager *m = userdata;
 
@@ -248,9 +258,14 @@ static void on_link(void *userdata, const Link *link, unsigned changes) {
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
                 const InstanceConfig *c = instance_config(s->instance);
+                char device[IF_NAMESIZE];
 
                 if (g_str_equal(c->interface, link->name))
-                        instance_io_update(s->io, c, link, changes, now(m));
+                        instance_io_update(s->io, c, link, find_device(m, c), changes, now(m));
+                else if (c->virtual_mac && g_str_equal(instance_config_device(c, device), link->name) &&
+                         !instance_io_update_device(s->io, link, changes, now(m)) && (changes & LINK_CHANGE_GONE))
+                        /* what was in the way is gone */
+                        instance_io_update(s->io, c, link_table_find(m->links, c->interface), NULL, LINK_CHANGE_NEW, now(m));
         }
 }
 
@@ -293,6 +308,15 @@ static void write_record(const Manager *m, const InstanceConfig *c) {
         if (r < 0 && r != -ENOENT)
                 log_warning_errno(r, "%s: its addresses could not be noted in %s; who cleans up after a crash will not find them: %m",
                                   c->name, m->runtime_dir);
+}
+
+static void on_arp_noted(void *userdata, int ifindex, const ArpSettings *before) {
+        const Manager *m = userdata;
+        int r = m->runtime_dir ? record_note_arp(m->runtime_dir, ifindex, before) : 0;
+
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "The ARP settings of interface %d could not be noted in %s; who cleans up after a crash will not find them: %m",
+                                  ifindex, m->runtime_dir);
 }
 
 /* What the process before us had for this very election. */
@@ -339,7 +363,14 @@ static int add_instance(Manager *m, InstanceConfig *config) {
 
         s->manager = m;
         instance_log_init(&s->log);
-        r = instance_io_new(&s->io, m->event, m->transport, m->addresses, m->neighbours);
+        r = instance_io_new(&s->io, &(InstanceIoShared) {
+                                            .event = m->event,
+                                            .transport = m->transport,
+                                            .addresses = m->addresses,
+                                            .neighbours = m->neighbours,
+                                            .macvlans = m->macvlans,
+                                            .arp_scope = m->arp_scope,
+                                    });
         if (r < 0)
                 return r;
         if (persist_is_disabled(m->persist, c->name)) {
@@ -361,7 +392,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         set_checks(m, s, handover != NULL, handover ? (const char *const *) handover->failing : NULL);
         if (!link_table_find(m->links, config->interface))
                 log_notice("%s: there is no interface %s yet; it is waited for", config->name, config->interface);
-        instance_io_update(s->io, config, link_table_find(m->links, config->interface), LINK_CHANGE_NEW, now(m));
+        instance_io_update(s->io, config, link_table_find(m->links, config->interface), find_device(m, config), LINK_CHANGE_NEW, now(m));
         if (handover && !enabled)
                 instance_set_enabled(i, false, now(m));
         (void) g_steal_pointer(&s);
@@ -448,7 +479,7 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry) {
                 write_record(m, config);
                 if (!old->carp.strict_replay)
                         load_replay(m, s->instance, config);
-                instance_io_update(s->io, config, link_table_find(m->links, config->interface), 0, now(m));
+                instance_io_update(s->io, config, link_table_find(m->links, config->interface), find_device(m, config), 0, now(m));
                 instance_reconfigure(s->instance, config, now(m));
                 set_checks(m, s, instance_state(s->instance) == ELECTION_STATE_MASTER, NULL);
                 save_replay(m, s->instance, false);
@@ -527,7 +558,9 @@ static bool is_claimed(void *userdata, const char *name, const char *interface, 
         const InstanceConfig *c = entry ? entry->config : NULL;
         const HandoverEntry *e = c ? find_handover(claims->manager, c) : NULL;
 
-        for (size_t k = 0; e && e->memory.holds && k < c->n_addresses; k++)
+        char device[IF_NAMESIZE];
+
+        for (size_t k = 0; e && e->memory.holds && g_str_equal(instance_config_device(c, device), interface) && k < c->n_addresses; k++)
                 if (c->addresses[k].prefix_length == prefix->prefix_length &&
                     ip_address_equal(&c->addresses[k].address, &prefix->address))
                         return true;
@@ -547,9 +580,14 @@ static void lock_records(Manager *m) {
 
 int manager_start(Manager *m, GPtrArray *handover) {
         g_autoptr(ConfigSet) set = NULL;
+        RecordTools tools;
         int r;
 
         r = address_socket_new(&m->addresses);
+        if (r >= 0)
+                r = macvlan_control_new(&m->macvlans, m->event);
+        if (r >= 0)
+                r = arp_scope_new(&m->arp_scope, on_arp_noted, m);
         if (r >= 0)
                 r = transport_new(&m->transport, m->event);
         if (r >= 0)
@@ -564,12 +602,14 @@ int manager_start(Manager *m, GPtrArray *handover) {
         }
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
         lock_records(m);
+        tools = (RecordTools) { .links = m->links, .addresses = m->addresses, .macvlans = m->macvlans, .arp_scope = m->arp_scope };
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         m->handover = handover;
         if (m->runtime_dir)
-                (void) record_sweep(m->runtime_dir, m->links, m->addresses, is_claimed, &(Claims) { .manager = m, .set = set });
+                (void) record_sweep(m->runtime_dir, &tools, is_claimed, &(Claims) { .manager = m, .set = set });
         (void) apply(m, set);
+        arp_scope_settle(m->arp_scope);
         m->handover = NULL;
         return 0;
 }
@@ -618,6 +658,7 @@ GPtrArray *manager_hand_over(Manager *m) {
                 g_strlcpy(e->interface, c->interface, sizeof(e->interface));
                 e->vhid = c->carp.vhid;
                 e->failing = failing_checks(i);
+                instance_io_keep(((Slot *) g_ptr_array_index(m->slots, k))->io, true);
                 instance_remember(i, &e->memory);
                 g_ptr_array_add(entries, e);
         }
@@ -629,6 +670,7 @@ void manager_stop(Manager *m, bool wait_for_units) {
         for (guint k = 0; k < m->slots->len; k++) {
                 Slot *s = g_ptr_array_index(m->slots, k);
 
+                instance_io_keep(s->io, false);
                 instance_stop(s->instance, ELECTION_REASON_SHUTDOWN, wait_for_units, now(m));
         }
 }

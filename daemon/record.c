@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <systemd/sd-event.h>
@@ -11,12 +13,14 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 
-/* NAME.held in the runtime directory: the interface on the first line, an address with its prefix length on each other. It says what may be held,
+/* NAME.held in the runtime directory: on the first line the interface that bears the addresses, which may be the device of a virtual MAC, an address
+ * with its prefix length on each other. It says what may be held,
  * not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing. Whoever cleans up looks at the kernel,
  * and leaves alone what somebody configured for ever. Whose records these are says a lock, which dies with its process: a second vipd and an
  * untimely cleanup take nothing from the first. */
 
 #define SUFFIX ".held"
+#define ARP_SUFFIX ".arp"
 #define LOCK "lock"
 
 static char *path_of(const char *runtime_dir, const char *name) {
@@ -39,7 +43,8 @@ int record_lock(const char *runtime_dir) {
 
 int record_write(const char *runtime_dir, const InstanceConfig *config) {
         g_autofree char *path = path_of(runtime_dir, config->name);
-        g_autoptr(GString) text = g_string_new(config->interface);
+        char device[IF_NAMESIZE];
+        g_autoptr(GString) text = g_string_new(instance_config_device(config, device));
         g_autoptr(GError) error = NULL;
 
         g_string_append_c(text, '\n');
@@ -71,7 +76,7 @@ static bool drop(const Link *link, AddressSocket *addresses, const char *name, c
 
         if (!a || !is_ours(a))
                 return false;
-        r = address_new(&address, addresses, link->ifindex, prefix, 0);
+        r = address_new(&address, addresses, link->ifindex, prefix, 0, 0);
         if (r >= 0)
                 r = address_drop(address);
         if (r < 0)
@@ -91,9 +96,10 @@ void record_parse(const char *text, RecordEach each, void *userdata) {
 }
 
 typedef struct Sweep {
-        const LinkTable *links;
-        AddressSocket *addresses;
+        const RecordTools *tools;
         const char *name;
+        const Link *link;
+        bool kept;
         RecordKeep keep;
         void *userdata;
         unsigned n;
@@ -101,14 +107,50 @@ typedef struct Sweep {
 
 static void sweep_address(void *userdata, const char *interface, const char *text, const IpPrefix *prefix) {
         Sweep *s = userdata;
-        const Link *link = link_table_find(s->links, interface);
 
-        if (link && !(s->keep && s->keep(s->userdata, s->name, interface, prefix)))
-                s->n += drop(link, s->addresses, s->name, text, prefix);
+        s->link = link_table_find(s->tools->links, interface);
+        if (!s->link)
+                return;
+        if (s->keep && s->keep(s->userdata, s->name, interface, prefix))
+                s->kept = true;
+        else
+                s->n += drop(s->link, s->tools->addresses, s->name, text, prefix);
 }
 
-unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata) {
-        Sweep sweep = { .links = links, .addresses = addresses, .keep = keep, .userdata = userdata };
+int record_note_arp(const char *runtime_dir, int ifindex, const ArpSettings *before) {
+        g_autofree char *path = g_strdup_printf("%s/%d" ARP_SUFFIX, runtime_dir, ifindex), *text = NULL;
+
+        if (!before)
+                return g_unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+        text = g_strdup_printf("arp_ignore %u\narp_announce %u\n", before->ignore, before->announce);
+        return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL) ? 0 : -EIO;
+}
+
+/* It stays until it has been put back: arp_scope's owner forgets it. */
+static void inherit_arp(const char *path, const char *file, ArpScope *scope) {
+        g_autofree char *text = NULL;
+        ArpSettings before;
+        int ifindex = atoi(file);
+
+        if (ifindex > 0 && g_file_get_contents(path, &text, NULL, NULL) &&
+            sscanf(text, "arp_ignore %u\narp_announce %u", &before.ignore, &before.announce) == 2)
+                arp_scope_inherit(scope, ifindex, &before);
+}
+
+static void remove_device(const RecordTools *tools, const Link *link, const char *name) {
+        int r;
+
+        if (!macvlan_is_marked(link, name))
+                return;
+        r = macvlan_delete(tools->macvlans, link->ifindex);
+        if (r < 0)
+                log_warning_errno(r, "%s: %s, left by a vipd that is gone, could not be removed: %m", name, link->name);
+        else
+                log_notice("%s: removed %s, left by a vipd that is gone", name, link->name);
+}
+
+unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordKeep keep, void *userdata) {
+        Sweep sweep = { .tools = tools, .keep = keep, .userdata = userdata };
         g_autoptr(GDir) dir = g_dir_open(runtime_dir, 0, NULL);
         const char *file;
 
@@ -116,10 +158,16 @@ unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSo
                 g_autofree char *path = g_build_filename(runtime_dir, file, NULL), *text = NULL,
                                 *name = g_strndup(file, strlen(file) - MIN(strlen(file), strlen(SUFFIX)));
 
+                if (g_str_has_suffix(file, ARP_SUFFIX))
+                        inherit_arp(path, file, tools->arp_scope);
                 if (!g_str_has_suffix(file, SUFFIX) || !g_file_get_contents(path, &text, NULL, NULL))
                         continue;
                 sweep.name = name;
+                sweep.link = NULL;
+                sweep.kept = false;
                 record_parse(text, sweep_address, &sweep);
+                if (sweep.link && !sweep.kept)
+                        remove_device(tools, sweep.link, name);
                 (void) g_unlink(path);
         }
         return sweep.n;
@@ -128,10 +176,16 @@ unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSo
 static void ignore_change(void *userdata, const Link *link, unsigned changes) {
 }
 
+static void note_arp(void *userdata, int ifindex, const ArpSettings *before) {
+        (void) record_note_arp(userdata, ifindex, before);
+}
+
 int record_clean_up(const char *runtime_dir) {
         /* not made here: it would be that of whoever cleans up; and where there is none, no vipd has been */
         g_auto(AutoFd) fd = lock(runtime_dir, 0);
         g_autoptr(AddressSocket) addresses = NULL;
+        g_autoptr(MacvlanControl) macvlans = NULL;
+        g_autoptr(ArpScope) arp_scope = NULL;
         g_autoptr(LinkTable) links = NULL;
         g_autoptr(sd_event) event = NULL;
         int r;
@@ -142,9 +196,16 @@ int record_clean_up(const char *runtime_dir) {
         if (r >= 0)
                 r = address_socket_new(&addresses);
         if (r >= 0)
+                r = macvlan_control_new(&macvlans, event);
+        if (r >= 0)
+                r = arp_scope_new(&arp_scope, note_arp, (void *) runtime_dir);
+        if (r >= 0)
                 r = link_table_new(&links, event, ignore_change, NULL);
         if (r < 0)
                 return r;
-        (void) record_sweep(runtime_dir, links, addresses, NULL, NULL);
+        (void) record_sweep(runtime_dir,
+                            &(RecordTools) { .links = links, .addresses = addresses, .macvlans = macvlans, .arp_scope = arp_scope },
+                            NULL, NULL);
+        arp_scope_settle(arp_scope);
         return 0;
 }

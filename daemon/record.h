@@ -6,7 +6,9 @@
 
 #include "config.h"
 #include "io/address.h"
+#include "io/arp-scope.h"
 #include "io/link.h"
+#include "io/macvlan.h"
 
 /* Makes the records of this directory ours: a file descriptor, which is to be kept open as long as they are, or -errno. -EWOULDBLOCK: another
  * vipd lives, and its addresses are not to be touched. */
@@ -18,10 +20,21 @@ void record_remove(const char *runtime_dir, const char *name);
 typedef void (*RecordEach)(void *userdata, const char *interface, const char *text, const IpPrefix *prefix);
 void record_parse(const char *text, RecordEach each, void *userdata);
 
+/* IFINDEX.arp: how an interface's ARP was before a virtual MAC needed it otherwise; NULL: it is so again. 0 or -errno */
+int record_note_arp(const char *runtime_dir, int ifindex, const ArpSettings *before);
+
 /* Does this process go on holding the address? */
 typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interface, const IpPrefix *prefix);
-/* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), and forgets the records.
- * Returns how many were dropped. */
-unsigned record_sweep(const char *runtime_dir, const LinkTable *links, AddressSocket *addresses, RecordKeep keep, void *userdata);
+typedef struct RecordTools {
+        const LinkTable *links;
+        AddressSocket *addresses;
+        MacvlanControl *macvlans;
+        ArpScope *arp_scope;
+} RecordTools;
+
+/* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), removes the devices of virtual
+ * MACs on which none was claimed, and forgets the records. The settings of ARP are inherited: arp_scope_settle() puts back what is not needed.
+ * Returns how many addresses were dropped. */
+unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordKeep keep, void *userdata);
 /* vipd --cleanup: all of it without a daemon. 0, or -errno; -EWOULDBLOCK: there is one. */
 int record_clean_up(const char *runtime_dir);

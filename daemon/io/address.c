@@ -59,7 +59,7 @@ static int describe(struct rtnl_addr *a, int ifindex, const IpPrefix *prefix) {
 /* A lease is a finite valid lifetime. Preferred lifetime 0 and no DAD keep an IPv6 address from being chosen as a source and from being
  * unusable for its first second; IPv4 knows neither. The route that the kernel adds to the subnet of an IPv6 address outlives one that had a
  * lifetime, by tens of seconds; where the subnet is the address alone, nobody needs it. */
-static int build_add(struct nl_msg **ret, int ifindex, const IpPrefix *prefix, uint32_t lease_sec) {
+static int build_add(struct nl_msg **ret, int ifindex, const IpPrefix *prefix, uint32_t lease_sec, uint32_t metric) {
         g_autoptr(rtnl_addr) a = rtnl_addr_alloc();
         g_autoptr(nl_msg) m = NULL;
         bool ipv6 = prefix->address.family == AF_INET6;
@@ -80,6 +80,8 @@ static int build_add(struct nl_msg **ret, int ifindex, const IpPrefix *prefix, u
         if (r < 0)
                 return netlink_errno(r);
         r = nla_put_u8(m, IFA_PROTO, ADDRESS_PROTOCOL);
+        if (r >= 0 && metric > 0)
+                r = nla_put_u32(m, IFA_RT_PRIORITY, metric);
         if (r < 0)
                 return netlink_errno(r);
         *ret = g_steal_pointer(&m);
@@ -102,13 +104,13 @@ static int build_drop(struct nl_msg **ret, int ifindex, const IpPrefix *prefix) 
  * address_new() - an address to be held on an interface; nothing is done yet
  * @socket: borrowed, must outlive it
  */
-int address_new(Address **ret, AddressSocket *socket, int ifindex, const IpPrefix *prefix, uint32_t lease_sec) {
+int address_new(Address **ret, AddressSocket *socket, int ifindex, const IpPrefix *prefix, uint32_t lease_sec, uint32_t metric) {
         g_autoptr(Address) a = g_new0(Address, 1);
         int r;
 
         a->socket = socket;
         a->prefix = *prefix;
-        r = build_add(&a->add, ifindex, prefix, lease_sec);
+        r = build_add(&a->add, ifindex, prefix, lease_sec, metric);
         if (r >= 0)
                 r = build_drop(&a->drop, ifindex, prefix);
         if (r < 0)

@@ -17,8 +17,8 @@ AddressSocket *address_socket_free(AddressSocket *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressSocket, address_socket_free)
 
 typedef struct Address Address; /* one VIP on one interface index */
-/* lease_sec 0: for ever. IPv6: nodad, preferred lifetime 0; so that it is usable at once and never chosen as a source. */
-int address_new(Address **ret, AddressSocket *socket, int ifindex, const IpPrefix *prefix, uint32_t lease_sec);
+/* lease_sec 0: for ever. metric: of the route to its subnet; 0: the kernel's choice. IPv6: nodad, preferred lifetime 0; so that it is usable at once and never chosen as a source. */
+int address_new(Address **ret, AddressSocket *socket, int ifindex, const IpPrefix *prefix, uint32_t lease_sec, uint32_t metric);
 Address *address_free(Address *a); /* does not drop it */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Address, address_free)
 int address_hold(Address *a); /* adds, or renews the lease; 0 or -errno. Never waits. */

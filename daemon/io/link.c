@@ -109,6 +109,13 @@ static bool carrier_of(const struct ifinfomsg *info, struct nlattr **attributes)
                operstate != IF_OPER_LOWERLAYERDOWN && operstate != IF_OPER_NOTPRESENT;
 }
 
+static bool is_macvlan(struct nlattr **attributes) {
+        struct nlattr *info[IFLA_INFO_MAX + 1];
+
+        return attributes[IFLA_LINKINFO] && nla_parse_nested(info, IFLA_INFO_MAX, attributes[IFLA_LINKINFO], NULL) >= 0 &&
+               info[IFLA_INFO_KIND] && g_str_equal(nla_get_string(info[IFLA_INFO_KIND]), "macvlan");
+}
+
 static void on_new_link(LinkTable *t, struct nlmsghdr *h) {
         const struct ifinfomsg *info = nlmsg_data(h);
         struct nlattr *attributes[IFLA_MAX + 1];
@@ -137,6 +144,9 @@ static void on_new_link(LinkTable *t, struct nlmsghdr *h) {
                 memcpy(now.mac, nla_data(attributes[IFLA_ADDRESS]), MAC_BYTES);
         else
                 now.ethernet = false;
+        now.macvlan = is_macvlan(attributes);
+        now.lower_ifindex = attributes[IFLA_LINK] && !attributes[IFLA_LINK_NETNSID] ? (int) nla_get_u32(attributes[IFLA_LINK]) : 0;
+        g_strlcpy(now.alias, attributes[IFLA_IFALIAS] ? nla_get_string(attributes[IFLA_IFALIAS]) : "", sizeof(now.alias));
         now.up = (info->ifi_flags & IFF_UP) != 0;
         now.carrier = carrier_of(info, attributes);
 

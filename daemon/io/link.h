@@ -23,11 +23,16 @@ typedef struct LinkAddress {
         bool unseen;      /* the table's own, while it asks the kernel again */
 } LinkAddress;
 
+#define LINK_ALIAS_BYTES 96
+
 typedef struct Link {
         int ifindex;
         char name[IF_NAMESIZE];
         uint8_t mac[MAC_BYTES];
         bool ethernet; /* ARPHRD_ETHER with a 6-byte MAC */
+        bool macvlan;
+        int lower_ifindex; /* of the interface that it is made on; 0: none, or one of another namespace */
+        char alias[LINK_ALIAS_BYTES]; /* "" if it has none; cut off */
         bool up;       /* IFF_UP */
         bool carrier;  /* IFF_LOWER_UP, and operational state not down */
         GArray *addresses; /* LinkAddress */

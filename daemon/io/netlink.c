@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netlink/errno.h>
+#include <sys/socket.h>
 
 /* What link.c and address.c share: opening a socket, and reading libnl's errors, which are not errno (NLE_EXIST is 6, EEXIST 17). */
 
@@ -51,4 +52,34 @@ int netlink_open(struct nl_sock **ret) {
                 return netlink_errno(r);
         *ret = g_steal_pointer(&s);
         return 0;
+}
+
+int netlink_request(struct nl_sock *s, struct nl_msg *m, struct nlmsghdr *reply, size_t n_bytes) {
+        struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+        struct nlmsghdr *h = nlmsg_hdr(m);
+        union {
+                struct nlmsghdr header;
+                uint8_t bytes[1024];
+        } buffer;
+        struct nlmsghdr *answer = reply ?: &buffer.header;
+        int fd = nl_socket_get_fd(s);
+
+        h->nlmsg_seq = nl_socket_use_seq(s);
+        h->nlmsg_pid = 0;
+        h->nlmsg_flags |= NLM_F_REQUEST | (reply ? 0 : NLM_F_ACK);
+        if (sendto(fd, h, h->nlmsg_len, 0, (struct sockaddr *) &kernel, sizeof(kernel)) < 0)
+                return -errno;
+        for (;;) {
+                ssize_t n = recv(fd, answer, reply ? n_bytes : sizeof(buffer), MSG_DONTWAIT | MSG_TRUNC);
+
+                if (n < 0)
+                        /* the kernel was too short of memory to answer, not to act */
+                        return (errno == EAGAIN || errno == ENOBUFS) && !reply ? 0 : -errno;
+                if ((size_t) n < NLMSG_LENGTH(sizeof(struct nlmsgerr)) || answer->nlmsg_seq != h->nlmsg_seq)
+                        continue;
+                if (answer->nlmsg_type == NLMSG_ERROR)
+                        return ((const struct nlmsgerr *) NLMSG_DATA(answer))->error;
+                if (reply)
+                        return (size_t) n <= n_bytes ? 0 : -EMSGSIZE;
+        }
 }

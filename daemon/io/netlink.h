@@ -21,3 +21,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(rtnl_addr, rtnl_addr_put)
 int netlink_errno(int nl_error);
 /* A connected rtnetlink socket whose reads do not wait. */
 int netlink_open(struct nl_sock **ret);
+/* Sends a request, and reads what the kernel has answered before that returns. reply: its message, if one was asked for; NULL: only whether it
+ * did it. 0 or -errno. */
+int netlink_request(struct nl_sock *s, struct nl_msg *m, struct nlmsghdr *reply, size_t n_bytes);

@@ -60,7 +60,7 @@ static void make(Fixture *f, const char *text, uint32_t lease_sec) {
         IpPrefix prefix = lab_prefix(text);
 
         f->address = address_free(f->address);
-        g_assert_cmpint(address_new(&f->address, f->socket, f->ifindex, &prefix, lease_sec), ==, 0);
+        g_assert_cmpint(address_new(&f->address, f->socket, f->ifindex, &prefix, lease_sec, 0), ==, 0);
 }
 
 static socklen_t socket_address(const IpAddress *a, uint16_t port, struct sockaddr_storage *ret) {

@@ -555,7 +555,7 @@ static void test_source_of_adverts(Fixture *f, gconstpointer data) {
 
         open_table(f);
         g_assert_cmpint(address_socket_new(&socket), ==, 0);
-        g_assert_cmpint(address_new(&held, socket, lab_ifindex("eth0"), &held_prefix, 100), ==, 0);
+        g_assert_cmpint(address_new(&held, socket, lab_ifindex("eth0"), &held_prefix, 100, 0), ==, 0);
         g_assert_cmpint(address_hold(held), ==, 0);
         ip("addr add %s dev eth0", vip);
         converge(f);

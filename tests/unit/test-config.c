@@ -125,7 +125,7 @@ static void test_defaults_are_the_designs(Fixture *f, gconstpointer data) {
 
 static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f,
-                                    "Description=a # b\nEnabled=no\nSyncGroup=router\nLease=5s\nStartDelay=250ms # a comment\n",
+                                    "Description=a # b\nEnabled=no\nSyncGroup=router\nMACAddress=virtual\nLease=5s\nStartDelay=250ms # a comment\n",
                                     "AdvBase=2\nAdvSkew=100\nDeadRatio=4\nPreempt=true\nPreemptDelay=1min 30s\nSourceAddress=192.0.2.1\n"
                                     "Multicast=off\nPeers=192.0.2.2 192.0.2.3\nReplayProtection=strict\nDemotionByte=yes\nDigestAddresses=first\n"
                                     "[Announce]\nCount=3\n"
@@ -141,6 +141,7 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
         g_assert_cmpstr(c->description, ==, "a # b");
         g_assert_false(c->enabled);
         g_assert_cmpstr(c->sync_group, ==, "router");
+        g_assert_true(c->virtual_mac);
         g_assert_cmpuint(instance_config_lease_sec(c), ==, 5);
         g_assert_cmpuint(c->start_delay_usec, ==, 250000);
         g_assert_cmpuint(c->carp.dead_ratio, ==, 4);
@@ -165,7 +166,8 @@ static void test_every_key_is_read(Fixture *f, gconstpointer data) {
 /* A key that instance_config_equal() forgot would be ignored by a reload in silence. */
 static void test_a_reload_notices_each_of_the_later_keys(Fixture *f, gconstpointer data) {
         static const char *const lines[] = { "[Takeover]\nUnitsBeforeAddress=yes\n", "[Takeover]\nUnitTimeout=5s\n",
-                                             "[Takeover]\nOnUnitFailure=demote\n", "DigestAddresses=first\n" };
+                                             "[Takeover]\nOnUnitFailure=demote\n", "DigestAddresses=first\n",
+                                             "[VIP]\nMACAddress=virtual\n" };
         g_autofree char *text = vip(f, "", "");
         g_autoptr(ConfigSet) before = NULL;
 
@@ -232,7 +234,7 @@ static const struct {
         { "StartDelay=500\302\265\n", "", "StartDelay=500\302\265: allowed is a time*" },
         { "StartDelay=99999999999999999999\n", "", "StartDelay=99999999999999999999: allowed is*" },
         { "SyncGroup=a b\n", "", "SyncGroup=a b: allowed is a name of 1 to 64 letters*" },
-        { "MACAddress=virtual\n", "", "MACAddress=virtual: not supported by this version*" },
+        { "MACAddress=02:00:00:00:00:01\n", "", "MACAddress=02:00:00:00:00:01: allowed is interface or virtual" },
         { "this is no key\n", "", "*neither Key=Value*" },
         { "", "VHID=0\n", "VHID=0: allowed is a whole number from 1 to 255" },
         { "", "VHID=256\n", "VHID=256: allowed is*" },
@@ -558,6 +560,50 @@ static void test_a_link_local_address_may_stand_on_two_links(Fixture *f, gconstp
         (void) good(set, "b");
         g_assert_null(entry(set, "c")->config);
         assert_taken(f, set, "c.vip", 2, "Address=fe80::1 is taken by ", "a.vip:2");
+}
+
+/* A name that the kernel takes, and that no other instance has. */
+static void test_the_device_of_a_virtual_mac_has_a_name_of_its_own(Fixture *f, gconstpointer data) {
+        static const struct {
+                const char *name, *device;
+        } cases[] = { { "web", "vip-web" },
+                      { "eleven-byte", "vip-eleven-byte" },
+                      { "twelve-bytes", "vip-twel-??????" },
+                      { "twelve-bytes-and-more", "vip-twel-??????" },
+                      { "a:b", "vip-a_b-??????" } };
+        g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                g_autoptr(InstanceConfig) c = instance_config_new_default(cases[k].name);
+                char device[IF_NAMESIZE];
+
+                g_strlcpy(c->interface, "eth0", sizeof(c->interface));
+                g_assert_cmpstr(instance_config_device(c, device), ==, "eth0");
+                c->virtual_mac = true;
+                g_test_message("%s: %s", c->name, instance_config_device(c, device));
+                g_assert_true(g_pattern_match_simple(cases[k].device, device));
+                g_assert_true(g_hash_table_add(seen, g_strdup(device)));
+        }
+}
+
+/* Adverts that are routed do not show a switch where the virtual MAC is. */
+static void test_who_advertises_to_peers_alone_announces_again(Fixture *f, gconstpointer data) {
+        static const struct {
+                const char *head, *carp;
+                uint64_t refresh_usec;
+        } cases[] = { { "MACAddress=virtual\n", "", CONFIG_USEC_UNSET },
+                      { "MACAddress=virtual\n", "Peers=192.0.2.2\n", 60000000 },
+                      { "MACAddress=virtual\n", "Peers=192.0.2.2\n[Announce]\nRefresh=5s\n", 5000000 },
+                      { "", "Peers=192.0.2.2\n", CONFIG_USEC_UNSET } };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                g_autofree char *text = vip(f, cases[k].head, cases[k].carp);
+                g_autoptr(ConfigSet) set = NULL;
+
+                put(f->high, "web.vip", text);
+                set = load(f);
+                g_assert_cmpuint(good(set, "web")->announce.refresh_usec, ==, cases[k].refresh_usec);
+        }
 }
 
 static void test_addresses_that_look_wrong_and_work(Fixture *f, gconstpointer data) {
@@ -920,6 +966,8 @@ int main(int argc, char **argv) {
         ADD(all_that_is_missing_is_told_at_once);
         ADD(conflicts_break_the_later_instance_alone_and_name_both_lines);
         ADD(a_link_local_address_may_stand_on_two_links);
+        ADD(the_device_of_a_virtual_mac_has_a_name_of_its_own);
+        ADD(who_advertises_to_peers_alone_announces_again);
         ADD(addresses_that_look_wrong_and_work);
         ADD(no_passphrase_is_repeated_wherever_it_was_misplaced);
         ADD(what_is_told_is_one_printable_line);

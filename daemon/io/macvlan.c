@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io/macvlan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "io/netlink.h"
+#include "io/take-down.h"
+#include "util/cleanup.h"
+
+/* The device that bears a virtual MAC. It is made beforehand, and down: so it is neither heard nor hears, its MAC is unknown to the interface below,
+ * and containers on the same interface, whose frames the kernel would deliver to it, reach the host that owns the MAC. To own it is one message,
+ * made when the device is: up (some 70 us), and its settings with it, lest somebody changed them meanwhile.
+ *
+ * Bridge mode, as in private mode the kernel gives a frame that comes from our own MAC to nobody but the macvlan: two owners would not hear each
+ * other. What it must not do, and is set for IPv4 by the same netlink as everything else:
+ * - answer for addresses of other interfaces (arp_ignore=1), or ask with them (arp_announce=2);
+ * - drop what it receives because answers leave by the interface below (rp_filter=2, which also overrides all.rp_filter=1);
+ * - lose its other addresses with the first of a subnet (promote_secondaries=1).
+ * IPv6 answers by interface of its own accord. But the device must not make a link-local address (addr_gen_mode none), nor listen to routers
+ * (accept_ra=0): it would get an address of its MAC, the same on every host, and a default route. The latter is the one setting that netlink does
+ * not know, and a file below /proc/sys. */
+
+/* systemd keeps /proc/sys from us, but for these files, which our unit asks for at the latter place. */
+static const char *const ipv6_settings[] = { "/proc/sys/net/ipv6/conf", "/run/vipd-ipv6-conf" };
+
+#define MARK "vipd: "
+#define REPLY_BYTES 16384
+#define ADDR_GEN_MODE_NONE 1
+
+typedef struct Setting {
+        int number;
+        uint32_t value;
+} Setting;
+
+static const Setting settings[] = {
+        { IPV4_DEVCONF_ARP_IGNORE, 1 },
+        { IPV4_DEVCONF_ARP_ANNOUNCE, 2 },
+        { IPV4_DEVCONF_RP_FILTER, 2 },
+        { IPV4_DEVCONF_PROMOTE_SECONDARIES, 1 },
+};
+
+struct MacvlanControl {
+        sd_event *event;
+        struct nl_sock *socket; /* NULL: not needed yet */
+        TakeDown *take_down;    /* likewise */
+};
+
+struct Macvlan {
+        MacvlanControl *control; /* borrowed */
+        int ifindex;
+        uint8_t mac[MAC_BYTES];
+        struct nl_msg *own;
+        bool owned, seen; /* seen: the kernel has told of it since */
+};
+
+int macvlan_control_new(MacvlanControl **ret, sd_event *event) {
+        MacvlanControl *c = g_new0(MacvlanControl, 1);
+
+        c->event = sd_event_ref(event);
+        *ret = c;
+        return 0;
+}
+
+MacvlanControl *macvlan_control_free(MacvlanControl *c) {
+        if (!c)
+                return NULL;
+        take_down_free(c->take_down);
+        if (c->socket)
+                nl_socket_free(c->socket);
+        sd_event_unref(c->event);
+        g_free(c);
+        return NULL;
+}
+
+static int prepare(MacvlanControl *c) {
+        int r = c->take_down ? 0 : take_down_new(&c->take_down, c->event);
+
+        if (r >= 0 && !c->socket)
+                r = netlink_open(&c->socket);
+        return r;
+}
+
+static int message(struct nl_msg **ret, int type, int flags, const struct ifinfomsg *info) {
+        g_autoptr(nl_msg) m = nlmsg_alloc_simple(type, flags);
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        r = nlmsg_append(m, (void *) info, sizeof(*info), NLMSG_ALIGNTO);
+        if (r < 0)
+                return netlink_errno(r);
+        *ret = g_steal_pointer(&m);
+        return 0;
+}
+
+static int request(MacvlanControl *c, struct nl_msg *m) {
+        return netlink_request(c->socket, m, NULL, 0);
+}
+
+static int create(MacvlanControl *c, const MacvlanSpec *spec) {
+        g_autoptr(nl_msg) m = NULL;
+        struct nlattr *info, *data;
+        int r = message(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC });
+
+        if (r < 0)
+                return r;
+        if (nla_put_string(m, IFLA_IFNAME, spec->name) < 0 || nla_put_u32(m, IFLA_LINK, (uint32_t) spec->lower_ifindex) < 0 ||
+            nla_put(m, IFLA_ADDRESS, MAC_BYTES, spec->mac) < 0 || !(info = nla_nest_start(m, IFLA_LINKINFO)) ||
+            nla_put_string(m, IFLA_INFO_KIND, "macvlan") < 0 || !(data = nla_nest_start(m, IFLA_INFO_DATA)) ||
+            nla_put_u32(m, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE) < 0)
+                return -ENOMEM;
+        nla_nest_end(m, data);
+        nla_nest_end(m, info);
+        return request(c, m);
+}
+
+static int put_settings(struct nl_msg *m) {
+        struct nlattr *families, *family, *conf;
+
+        if (!(families = nla_nest_start(m, IFLA_AF_SPEC)) || !(family = nla_nest_start(m, AF_INET)) ||
+            !(conf = nla_nest_start(m, IFLA_INET_CONF)))
+                return -ENOMEM;
+        for (size_t k = 0; k < G_N_ELEMENTS(settings); k++)
+                if (nla_put_u32(m, settings[k].number, settings[k].value) < 0)
+                        return -ENOMEM;
+        nla_nest_end(m, conf);
+        nla_nest_end(m, family);
+        nla_nest_end(m, families);
+        return 0;
+}
+
+static int mark(MacvlanControl *c, int ifindex, const char *owner) {
+        g_autofree char *alias = g_strconcat(MARK, owner, NULL);
+        g_autoptr(nl_msg) m = NULL;
+        int r = message(&m, RTM_NEWLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
+
+        if (r < 0)
+                return r;
+        return nla_put_string(m, IFLA_IFALIAS, alias) < 0 ? -ENOMEM : request(c, m);
+}
+
+/* A host without IPv6 has nothing to be kept from. */
+static int no_link_local(MacvlanControl *c, int ifindex) {
+        g_autoptr(nl_msg) m = NULL;
+        struct nlattr *families, *family;
+        int r = message(&m, RTM_NEWLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
+
+        if (r < 0)
+                return r;
+        if (!(families = nla_nest_start(m, IFLA_AF_SPEC)) || !(family = nla_nest_start(m, AF_INET6)) ||
+            nla_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE) < 0)
+                return -ENOMEM;
+        nla_nest_end(m, family);
+        nla_nest_end(m, families);
+        r = request(c, m);
+        return r == -EAFNOSUPPORT ? 0 : r;
+}
+
+/* Whether it helped, macvlan_accepts_routers() tells. */
+static void refuse_routers(const char *name) {
+        for (size_t k = 0; k < G_N_ELEMENTS(ipv6_settings); k++) {
+                g_autofree char *path = g_strdup_printf("%s/%s/accept_ra", ipv6_settings[k], name);
+                g_auto(AutoFd) fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+                if (fd >= 0 && write(fd, "0\n", 2) == 2)
+                        return;
+        }
+}
+
+bool macvlan_accepts_routers(const Macvlan *m) {
+        g_autoptr(nl_msg) question = NULL;
+        union {
+                struct nlmsghdr header;
+                uint8_t bytes[REPLY_BYTES];
+        } reply;
+        struct nlattr *attributes[IFLA_MAX + 1], *of_ipv6[IFLA_INET6_MAX + 1], *family;
+        const int32_t *conf;
+
+        if (message(&question, RTM_GETLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = m->ifindex }) < 0 ||
+            netlink_request(m->control->socket, question, &reply.header, sizeof(reply)) < 0 ||
+            nlmsg_parse(&reply.header, sizeof(struct ifinfomsg), attributes, IFLA_MAX, NULL) < 0 || !attributes[IFLA_AF_SPEC])
+                return false;
+        family = nla_find(nla_data(attributes[IFLA_AF_SPEC]), nla_len(attributes[IFLA_AF_SPEC]), AF_INET6);
+        if (!family || nla_parse_nested(of_ipv6, IFLA_INET6_MAX, family, NULL) < 0 || !of_ipv6[IFLA_INET6_CONF] ||
+            nla_len(of_ipv6[IFLA_INET6_CONF]) <= DEVCONF_ACCEPT_RA * (int) sizeof(*conf))
+                return false;
+        conf = nla_data(of_ipv6[IFLA_INET6_CONF]);
+        /* whoever routes listens to routers only if that is meant: 2 */
+        return conf[DEVCONF_ACCEPT_RA] > (conf[DEVCONF_FORWARDING] ? 1 : 0);
+}
+
+static int build_own(struct nl_msg **ret, int ifindex, const uint8_t mac[MAC_BYTES]) {
+        struct ifinfomsg info = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+        g_autoptr(nl_msg) m = NULL;
+        int r = message(&m, RTM_NEWLINK, 0, &info);
+
+        if (r >= 0 && nla_put(m, IFLA_ADDRESS, MAC_BYTES, mac) < 0)
+                r = -ENOMEM;
+        if (r >= 0)
+                r = put_settings(m);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&m);
+        return 0;
+}
+
+int macvlan_delete(MacvlanControl *c, int ifindex) {
+        g_autoptr(nl_msg) m = NULL;
+        int r = prepare(c);
+
+        if (r < 0)
+                return r;
+        take_down_cancel(c->take_down, ifindex);
+        r = message(&m, RTM_DELLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
+        if (r >= 0)
+                r = request(c, m);
+        return r == -ENODEV ? 0 : r;
+}
+
+bool macvlan_is_marked(const Link *device, const char *owner) {
+        return device->macvlan && g_str_has_prefix(device->alias, MARK) && g_str_equal(device->alias + strlen(MARK), owner);
+}
+
+/* Or made by a process that was killed before it could mark it. */
+static bool is_ours(const Link *device, const MacvlanSpec *spec) {
+        return macvlan_is_marked(device, spec->owner) ||
+               (device->macvlan && *device->alias == '\0' && !device->up && memcmp(device->mac, spec->mac, MAC_BYTES) == 0);
+}
+
+static int make(Macvlan *m, const MacvlanSpec *spec) {
+        int r = create(m->control, spec);
+
+        if (r < 0)
+                return r;
+        m->ifindex = (int) if_nametoindex(spec->name);
+        if (m->ifindex == 0)
+                return -errno;
+        r = mark(m->control, m->ifindex, spec->owner);
+        if (r >= 0)
+                r = no_link_local(m->control, m->ifindex);
+        if (r < 0)
+                (void) macvlan_delete(m->control, m->ifindex);
+        return r;
+}
+
+int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, const Link *existing, bool adopt) {
+        g_autoptr(Macvlan) m = g_new0(Macvlan, 1);
+        int r = prepare(c);
+
+        if (r < 0)
+                return r;
+        m->control = c;
+        memcpy(m->mac, spec->mac, MAC_BYTES);
+        if (existing && !is_ours(existing, spec))
+                return -EEXIST;
+        if (existing && adopt && existing->lower_ifindex == spec->lower_ifindex && memcmp(existing->mac, spec->mac, MAC_BYTES) == 0) {
+                m->ifindex = existing->ifindex;
+                m->owned = m->seen = existing->up;
+        } else {
+                r = existing ? macvlan_delete(c, existing->ifindex) : 0;
+                if (r >= 0)
+                        r = make(m, spec);
+                if (r < 0)
+                        return r;
+        }
+        refuse_routers(spec->name);
+        r = build_own(&m->own, m->ifindex, m->mac);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&m);
+        return 0;
+}
+
+Macvlan *macvlan_close(Macvlan *m) {
+        if (!m)
+                return NULL;
+        nlmsg_free(m->own);
+        g_free(m);
+        return NULL;
+}
+
+bool macvlan_exists(const Macvlan *m) {
+        char name[IF_NAMESIZE];
+
+        return if_indextoname((unsigned) m->ifindex, name) != NULL;
+}
+
+int macvlan_ifindex(const Macvlan *m) {
+        return m->ifindex;
+}
+
+const uint8_t *macvlan_mac(const Macvlan *m) {
+        return m->mac;
+}
+
+bool macvlan_is_owned(const Macvlan *m) {
+        return m->owned;
+}
+
+int macvlan_own(Macvlan *m) {
+        int r;
+
+        if (m->owned)
+                return 0;
+        take_down_cancel(m->control->take_down, m->ifindex);
+        r = request(m->control, m->own);
+        m->owned = r >= 0;
+        m->seen = false;
+        return r;
+}
+
+void macvlan_leave(Macvlan *m) {
+        if (m->owned)
+                take_down_add(m->control->take_down, m->ifindex);
+        m->owned = m->seen = false;
+}
+
+bool macvlan_observe(Macvlan *m, const Link *device) {
+        bool is = device->up && memcmp(device->mac, m->mac, MAC_BYTES) == 0, lost = m->owned && m->seen && !is;
+
+        if (m->owned)
+                m->seen = is;
+        if (lost)
+                m->owned = false;
+        return lost;
+}

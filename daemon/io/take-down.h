@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* Takes links down, a little later and without waiting for it. */
+#include <glib.h>
+#include <systemd/sd-event.h>
+
+typedef struct TakeDown TakeDown; /* one per daemon */
+int take_down_new(TakeDown **ret, sd_event *event);
+TakeDown *take_down_free(TakeDown *t); /* what is not down yet stays up */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TakeDown, take_down_free)
+void take_down_add(TakeDown *t, int ifindex);
+void take_down_cancel(TakeDown *t, int ifindex); /* unless it is being done */
