@@ -27,6 +27,8 @@
 
 /* How long the source addresses may be gone before we have none. */
 #define BEREFT_USEC UINT64_C(5000000)
+/* What the kernel refused for want of memory, buffers or descriptors is tried again so much later: no news of the link may ever come. */
+#define AGAIN_USEC (250 * USEC_PER_MSEC)
 
 typedef struct HeldAddress {
         Address *address;
@@ -42,6 +44,9 @@ struct InstanceIo {
         const InstanceConfig *config; /* the instance's, borrowed */
         sd_event_source *timer;
         sd_event_source *bereft; /* runs while the source addresses are those that were */
+        sd_event_source *again;  /* runs while something is to be tried again */
+        void (*on_again)(void *userdata);
+        void *again_userdata;
 
         int ifindex; /* 0: not bound */
         bool carrier;
@@ -168,6 +173,18 @@ static int op_hold(void *userdata) {
         return error;
 }
 
+static void try_again(InstanceIo *io) {
+        (void) sd_event_source_set_time_relative(io->again, AGAIN_USEC);
+        (void) sd_event_source_set_enabled(io->again, SD_EVENT_ONESHOT);
+}
+
+static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
+        InstanceIo *io = userdata;
+
+        io->on_again(io->again_userdata);
+        return 0;
+}
+
 static void op_release(void *userdata) {
         InstanceIo *io = userdata;
         char more[RATELIMIT_TEXT_BYTES];
@@ -181,6 +198,8 @@ static void op_release(void *userdata) {
                 r = address_drop(h->address);
                 if (r < 0 && may_log(io, &io->drop_limit, more))
                         log_warning_errno(r, "%s: an address could not be dropped: %m%s", io->config->name, more);
+                if (r < 0)
+                        try_again(io);
                 h->held = h->seen = false;
         }
         if (io->device)
@@ -324,6 +343,10 @@ int instance_io_new(InstanceIo **ret, const InstanceIoShared *shared) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
         if (r >= 0)
+                r = sd_event_add_time(event, &io->again, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_again, io);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(io->again, SD_EVENT_OFF);
+        if (r >= 0)
                 r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
         if (r >= 0)
                 r = conflict_watch_new(&io->conflict, event, shared->neighbours, &conflict_ops, io);
@@ -411,6 +434,7 @@ InstanceIo *instance_io_free(InstanceIo *io) {
                 return NULL;
         unbind(io);
         conflict_watch_free(io->conflict);
+        sd_event_source_disable_unref(io->again);
         sd_event_source_disable_unref(io->bereft);
         sd_event_source_disable_unref(io->timer);
         g_free(io);
@@ -427,6 +451,11 @@ void instance_io_keep(InstanceIo *io, bool keep) {
 
 void instance_io_attach(InstanceIo *io, Instance *i) {
         io->instance = i;
+}
+
+void instance_io_on_again(InstanceIo *io, void (*again)(void *userdata), void *userdata) {
+        io->on_again = again;
+        io->again_userdata = userdata;
 }
 
 void instance_io_observe(InstanceIo *io, void (*diagnosed)(void *userdata, const Diagnosis *d), void *userdata) {
@@ -609,8 +638,8 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
                 h->told = h->foreign;
                 if (h->foreign)
                         continue;
-                if (a && !h->held && a->protocol == ADDRESS_PROTOCOL)
-                        (void) address_drop(h->address);
+                if (a && !h->held && a->protocol == ADDRESS_PROTOCOL && address_drop(h->address) < 0)
+                        try_again(io);
                 if (h->held && h->seen && !a)
                         missing = true;
                 h->seen = h->held && a;
@@ -684,6 +713,7 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
                 if (r != -ENODEV && may_log(io, &io->link_limit, more))
                         log_error_errno(r, "%s: %s cannot be used: %m%s", config->name, link->name, more);
                 gone(io, now_usec);
+                try_again(io);
                 return;
         }
         carrier_back = link->carrier && !io->carrier;

@@ -33,6 +33,8 @@ InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 
 void instance_io_attach(InstanceIo *io, Instance *i); /* borrowed; whom timers and adverts reach */
+/* Asks for an instance_io_update() with the link as it is now: the kernel refused something, which another moment may grant. Required. */
+void instance_io_on_again(InstanceIo *io, void (*again)(void *userdata), void *userdata);
 /* Told of each host that does not fit, when it is sure and as rarely as a person wants to hear it. */
 void instance_io_observe(InstanceIo *io, void (*diagnosed)(void *userdata, const Diagnosis *d), void *userdata);
 void instance_io_adopt(InstanceIo *io); /* before the first update: the addresses are there, and ours */

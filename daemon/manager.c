@@ -269,6 +269,13 @@ static void on_link(void *userdata, const Link *link, unsigned changes) {
         }
 }
 
+static void on_again(void *userdata) {
+        Slot *s = userdata;
+        const InstanceConfig *c = instance_config(s->instance);
+
+        instance_io_update(s->io, c, link_table_find(s->manager->links, c->interface), LINK_CHANGE_NEW, now(s->manager));
+}
+
 static void load_replay(Manager *m, Instance *i, const InstanceConfig *config) {
         ReplayState state;
 
@@ -385,6 +392,7 @@ static int add_instance(Manager *m, InstanceConfig *config) {
         save_replay(m, i, false);
         instance_io_attach(s->io, i);
         instance_io_observe(s->io, on_diagnosed, s);
+        instance_io_on_again(s->io, on_again, s);
         g_ptr_array_add(m->slots, s);
         g_ptr_array_sort(m->slots, compare_slots);
         if (handover)

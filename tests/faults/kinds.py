@@ -1,0 +1,649 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What can happen to a world: each kind is a generator that brings something about, yields what it was and for how many seconds it is to last,
+and puts it right when it goes on. What it draws, it draws from the world's own source of chance.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import lab as L
+import world as W
+from lab import VIP, now, run, wait
+
+KINDS = {}  # name -> (group, function, what the world must have)
+
+
+def kind(group, needs=None):
+    def note(function):
+        KINDS[function.__name__.replace("_", "-")] = (group, function, needs)
+        return function
+    return note
+
+
+# the segment
+
+@kind("wire")
+def loss(w):
+    percent = w.random.randint(1, 50)
+    w.split = True
+    w.segment.everywhere(w.hosts, lost=10 * percent)
+    yield f"{percent} % lost", 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def duplication(w):
+    percent = w.random.randint(10, 100)
+    w.segment.everywhere(w.hosts, doubled=10 * percent)
+    yield f"{percent} % doubled", 0.8
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def reordering(w):
+    usec = w.random.choice([5_000, 50_000, 150_000])
+    w.split = usec > 100_000
+    w.segment.everywhere(w.hosts, delayed=500, delay_usec=usec)
+    yield f"half of all up to {usec} us late", 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def corruption(w):
+    percent = w.random.randint(5, 50)
+    w.split = True
+    w.segment.everywhere(w.hosts, spoiled=10 * percent)
+    yield f"{percent} % spoiled", 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def everything_at_once(w):
+    w.split = True
+    w.segment.everywhere(w.hosts, lost=200, doubled=200, spoiled=200, delayed=300, delay_usec=100_000)
+    yield "lost, doubled, spoiled and late", 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def one_way(w):
+    """Somebody is not heard, or hears nobody."""
+    node, mute = w.some(), w.random.random() < 0.5
+    w.split = True
+    for other in w.hosts:
+        if other is not node.host:
+            w.segment.way(*((node.host, other) if mute else (other, node.host)), lost=1000)
+    yield f"{node.name} is {'mute' if mute else 'deaf'}", 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def one_way_pair(w):
+    a, b = w.random.sample(w.hosts, 2)
+    w.split = True
+    w.segment.way(a, b, lost=1000)
+    yield f"{b.name} does not hear {a.name}", 1.0
+    w.segment.heal(w.hosts)
+
+
+def part(w, n_parts):
+    hosts = list(w.hosts)
+    w.random.shuffle(hosts)
+    parts = [hosts[k::n_parts] for k in range(n_parts)]
+    w.split = True
+    for a in hosts:
+        for b in hosts:
+            if not any(a in p and b in p for p in parts):
+                w.segment.way(a, b, lost=1000)
+    return " | ".join(" ".join(h.name for h in p) for p in parts)
+
+
+@kind("wire")
+def partition(w):
+    yield part(w, 2), 1.0
+    w.segment.heal(w.hosts)
+
+
+@kind("wire")
+def three_way_partition(w):
+    yield part(w, min(3, len(w.hosts))), 1.0
+    # and in two steps together again
+    w.segment.heal(w.hosts[:2])
+    yield "two parts of it", 0.5
+    w.segment.heal(w.hosts)
+
+
+# links and addresses
+
+@kind("link")
+def flapping_link(w):
+    node, n = w.some(), w.random.randint(3, 15)
+    for _ in range(n):
+        node.host.carrier(False)
+        w.watch(w.random.uniform(0, 0.1))
+        node.host.carrier(True)
+        w.watch(w.random.uniform(0, 0.1))
+    yield f"{node.name}, {n} times", 0.1
+
+
+@kind("link")
+def cable_pulled(w):
+    node = w.some()
+    node.host.carrier(False)
+    yield node.name, 1.0
+    node.host.carrier(True)
+
+
+def restore_addresses(node):
+    """As whoever configures the network does when the link is up again."""
+    node.host.ip("addr", "replace", f"{node.host.address}/24", "dev", "eth0")
+    node.host.ip("addr", "replace", f"{node.host.address6}/64", "dev", "eth0", "nodad")
+
+
+@kind("link")
+def link_down(w):
+    node = w.some()
+    node.host.link("down")
+    yield node.name, 0.7
+    node.host.link("up")
+    restore_addresses(node)
+
+
+@kind("link")
+def interface_replaced(w):
+    node = w.some()
+    node.host.ip("link", "del", "eth0")
+    yield node.name, 0.4
+    node.host.plug()
+
+
+@kind("link")
+def interface_renamed(w):
+    node = w.some()
+    node.host.link("down")
+    node.host.ip("link", "set", "eth0", "name", "lan0")
+    node.host.link("up", "lan0")
+    yield node.name, 0.5
+    node.host.link("down", "lan0")
+    node.host.ip("link", "set", "lan0", "name", "eth0")
+    node.host.link("up")
+    restore_addresses(node)
+
+
+@kind("link")
+def address_removed(w):
+    node = w.some()
+    node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
+    yield node.name, 0.2
+
+
+@kind("link")
+def source_removed(w):
+    node = w.some()
+    node.host.ip("addr", "flush", "dev", "eth0", "scope", "global", fail=False)
+    restore_addresses(node)
+    yield node.name, 0.2
+
+
+@kind("link")
+def mac_changed(w):
+    node = w.some()
+    octets = ":".join(f"{w.random.randrange(256):02x}" for _ in range(4))
+    node.host.ip("link", "set", "eth0", "address", f"02:00:{octets}")
+    yield node.name, 0.3
+
+
+# the process
+
+@kind("process")
+def killed_and_cleaned_up(w):
+    node = w.some(ends=True)
+    node.kill()
+    node.clean_up()
+    yield node.name, w.random.uniform(0, 1.2)
+    node.start()
+
+
+@kind("process")
+def killed(w):
+    """Without a service manager: the lease takes the address."""
+    node = w.some(ends=True)
+    node.kill()
+    yield node.name, w.random.choice([0, 3.0])
+    node.start()
+
+
+@kind("process")
+def restarted(w):
+    node = w.some(ends=True)
+    node.vipd.stop()
+    yield node.name, w.random.uniform(0, 0.8)
+    node.start()
+
+
+@kind("process")
+def everybody_restarted(w):
+    """But the one who is never ended."""
+    for node in w.nodes:
+        if node is not w.veteran:
+            node.vipd.signal(signal.SIGTERM)
+    for node in w.nodes:
+        if node is not w.veteran:
+            node.vipd.stop()
+    yield "all but one", 0.2
+    for node in w.nodes:
+        if node is not w.veteran:
+            node.start()
+
+
+@kind("process")
+def stopped(w):
+    node = w.some()
+    node.freeze()
+    yield node.name, w.random.choice([0.1, 0.5, 3.0])
+    node.freeze(False)
+
+
+@kind("process")
+def suspended(w):
+    """By the freezer, as a suspended machine is."""
+    node = w.some()
+    group = W.own_group("freezer", f"vipd-faults-{os.getpid()}-{node.name}")
+    if not group:
+        yield from stopped(w)
+        return
+    W.write_first(group, ["cgroup.procs"], str(node.vipd.pid))
+    W.write_first(group, ["freezer.state", "cgroup.freeze"], "FROZEN" if os.path.exists(f"{group}/freezer.state") else "1")
+    node.set_frozen(True)
+    yield node.name, w.random.choice([0.3, 3.0])
+    W.write_first(group, ["freezer.state", "cgroup.freeze"], "THAWED" if os.path.exists(f"{group}/freezer.state") else "0")
+    node.set_frozen(False)
+    W.write_first(os.path.dirname(group), ["cgroup.procs"], str(node.vipd.pid))
+    W.sweep_groups()
+
+
+@kind("process")
+def clock_step(w):
+    node, seconds = w.some(), w.random.choice([-10**9, -3600, -1, 1, 3600, 10**9])
+    node.step_clock(seconds)
+    yield f"{node.name} by {seconds} s", 0.5
+
+
+@kind("process")
+def demoted(w):
+    node = w.some()
+    node.vipd.signal(signal.SIGUSR2)
+    yield node.name, 0.3
+
+
+@kind("process")
+def reloaded(w):
+    """A configuration that changes, one that is broken, and the one from before."""
+    node = w.some()
+    for text in (node.config(VIP_Description="another", Announce_Count=w.random.randint(1, 9)), "[VIP]\nAddress=nonsense\n"):
+        node.host.write_config(f"{node.host.room}/config", {"web": text})
+        node.vipd.signal(signal.SIGHUP)
+        w.watch(0.1)
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.vipd.signal(signal.SIGHUP)
+    yield node.name, 0.1
+
+
+# system calls that fail
+
+# Python knows names of few; these are x86-64's, of those that vipd makes. Without clock_gettime(), which is none but here: the clock that
+# somebody else sets makes it one (tests/boot/wall-clock.c), and libsystemd asserts that it cannot fail; without close(), which closes
+# whatever it returns; and without brk(), which has no errors to return.
+CLOSE, BRK, CLOCK_GETTIME = 3, 12, 228
+CALLS = {
+    "read": 0, "write": 1, "poll": 7, "mmap": 9, "munmap": 11, "ioctl": 16, "sendto": 44, "recvfrom": 45,
+    "sendmsg": 46, "recvmsg": 47, "socket": 41, "bind": 49, "getsockname": 51, "setsockopt": 54, "getsockopt": 55, "fcntl": 72,
+    "fsync": 74, "rename": 82, "unlink": 87, "epoll-wait": 232, "epoll-ctl": 233, "waitid": 247, "openat": 257,
+    "newfstatat": 262, "timerfd-settime": 286, "pipe2": 293, "recvmmsg": 299, "prlimit": 302, "sendmmsg": 307, "getrandom": 318,
+    "clone": 56, "clone3": 435, "getdents": 217, "flock": 73, "rt-sigprocmask": 14, "getpid": 39, "epoll-pwait2": 441, "timerfd-create": 283,
+    "socketpair": 53, "execve": 59, "futex": 202,
+}
+ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
+# What can only end a vipd: it cannot wait, or it got no memory.
+FATAL = {"mmap", "epoll-wait", "epoll-pwait2", "epoll-ctl", "timerfd-settime", "poll", "munmap"}
+PAIRS = [(c, e) for c in CALLS for e in ERRORS[:2]]
+
+
+def provoke(w, node, action=None):
+    """Something for which the victim has to act; returns what."""
+    other = w.random.choice([n for n in w.nodes if n is not node])
+    action = action or w.random.choice(["nothing", "flap", "reload", "demote", "rival", "removed", "replaced"])
+    if action == "flap":
+        node.host.carrier(False)
+        w.watch(0.15)
+        node.host.carrier(True)
+    elif action == "reload":
+        node.host.write_config(f"{node.host.room}/config", {"web": node.config(Announce_Count=w.random.randint(1, 9))})
+        node.vipd.signal(signal.SIGHUP)
+    elif action == "demote":
+        node.vipd.signal(signal.SIGUSR2)
+    elif action == "rival":
+        other.vipd.signal(signal.SIGUSR2)
+    elif action == "removed":
+        node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
+    elif action == "replaced":
+        node.host.ip("link", "del", "eth0")
+        node.host.plug()
+    return action
+
+
+@contextlib.contextmanager
+def disturbed(w, node):
+    """What this host says may be wrong, what it does may fail, and it may end."""
+    w.split = True
+    node.trusted = node.obeyed = False
+    node.may_end = True
+    yield
+    node.obey()
+    began = now()
+
+    def settled():
+        # who ends by it may still be about to
+        w.look()
+        node.revive()
+        node.refresh()
+        return node.vipd.told_usec > began
+
+    wait(settled, f"{node.name} answers again", every=0.05)
+    node.may_end = False
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.vipd.signal(signal.SIGHUP)
+
+
+@kind("calls")
+def failing_call(w):
+    node = w.some(ends=True)
+    w.pairs = getattr(w, "pairs", None) or w.random.sample(PAIRS, len(PAIRS))
+    call, error = w.pairs.pop()
+    permille, when = w.random.choice([1000, 1000, 300]), w.random.choice(["running", "running", "from its start"])
+    with disturbed(w, node):
+        if when != "running":
+            node.vipd.stop()
+            node.start((CALLS[call], getattr(errno, error), permille))
+        else:
+            node.fail(CALLS[call], getattr(errno, error), permille)
+            # each makes it make other calls
+            for action in ("replaced", "reload", "demote", "removed"):
+                provoke(w, node, action)
+                w.watch(0.1)
+        yield f"{call} says {error} to {node.name}, {permille / 10:.0f} %, {when}", 0.3
+        print(f"{node.calls(3).get(CALLS[call], 0)} times")
+
+
+@kind("calls")
+def any_call_fails(w):
+    """Each call now and then, in every way."""
+    node = w.some(ends=True)
+    with disturbed(w, node):
+        for number in node.calls(2):
+            if number not in [CLOSE, BRK, CLOCK_GETTIME, *(CALLS[c] for c in FATAL)]:
+                node.fail(number, getattr(errno, w.random.choice(ERRORS)), 30)
+        action = provoke(w, node)
+        yield f"{node.name} ({action})", 0.7
+
+
+@kind("calls")
+def full_send_buffer(w):
+    node = w.some()
+    w.split = True
+    for call in ("sendto", "sendmsg", "sendmmsg"):
+        node.fail(CALLS[call], errno.ENOBUFS, w.random.choice([500, 1000]))
+    yield node.name, 0.8
+    node.obey()
+
+
+# what a host has too little of
+
+@kind("scarce")
+def full_receive_buffer(w):
+    node = w.some()
+    junk = b"\x01\x00\x5e\x00\x00\x12" + b"\x02" * 6 + b"\x08\x00" + b"\x45\x00\x00\x38\x00\x00\x40\x00\xff\x70" + b"\x00" * 46
+    sock = w.lab.injector(node.host)
+    node.freeze()
+    for _ in range(2000):
+        with contextlib.suppress(OSError):
+            sock.send(junk)
+    node.freeze(False)
+    sock.close()
+    yield node.name, 0.2
+
+
+@kind("scarce")
+def netlink_overrun(w):
+    """More news than the socket takes, and the one that matters among the lost."""
+    node = w.some()
+    verbs = "".join(f"address {verb} 198.51.100.9/32 dev lo\n" for _ in range(7000) for verb in ("add", "del"))
+    path = f"{node.host.room}/batch"
+    with open(path, "w") as f:
+        f.write(verbs)
+    node.freeze()
+    node.host.ip("-batch", path)
+    node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
+    node.freeze(False)
+    yield node.name, 0.2
+
+
+@kind("scarce")
+def no_descriptors(w):
+    node, spare = w.some(ends=True), w.random.choice([0, 1, 2])
+    with disturbed(w, node):
+        node.limit("nofile", node.fds() + spare)
+        action = provoke(w, node)
+        yield f"{node.name} has {spare} left ({action})", 0.5
+        if node.alive():
+            node.limit("nofile", 1024)
+
+
+@kind("scarce")
+def no_address_space(w):
+    node = w.some(ends=True)
+    with disturbed(w, node):
+        node.limit("as", 1 << 20)
+        action = provoke(w, node)
+        yield f"{node.name} ({action})", 0.5
+        if node.alive():
+            node.limit("as", "unlimited")
+
+
+@kind("scarce")
+def out_of_memory(w):
+    """A control group with no page to spare, and the kernel's killer in it."""
+    node = w.some(ends=True)
+    group = W.own_group("memory", f"vipd-faults-{os.getpid()}-{node.name}")
+    if not group:
+        yield from no_address_space(w)
+        return
+    with disturbed(w, node):
+        W.write_first(group, ["memory.limit_in_bytes", "memory.max"], "65536")
+        W.write_first(group, ["cgroup.procs"], str(node.vipd.pid))
+        action = provoke(w, node)
+        yield f"{node.name} ({action})", 0.5
+        if node.alive():
+            W.write_first(os.path.dirname(group), ["cgroup.procs"], str(node.vipd.pid))
+    W.sweep_groups()
+
+
+@kind("scarce")
+def full_disk(w):
+    node = w.some()
+    fillers = [f"{node.host.room}/{kind}/filler" for kind in ("runtime", "state")]
+    for path in fillers:
+        with open(path, "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(b"x" * 512)
+    action = provoke(w, node)
+    yield f"{node.name} ({action})", 0.5
+    for path in fillers:
+        os.unlink(path)
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.vipd.signal(signal.SIGHUP)
+
+
+@kind("scarce")
+def read_only_run(w):
+    """While it runs, or from its start."""
+    node, restart = w.some(ends=True), w.random.random() < 0.5
+    paths = [f"{node.host.room}/{kind}" for kind in ("runtime", "state")]
+    if restart:
+        node.vipd.stop()
+    for path in paths:
+        run("mount", "-t", "tmpfs", "-o", "ro", "none", path)
+    if restart:
+        node.start()
+    action = provoke(w, node) if not restart else "started so"
+    yield f"{node.name} ({action})", 0.5
+    for path in paths:
+        run("umount", path)
+    if restart:
+        # its lock lies in what was there: the next has what was there before
+        node.vipd.stop()
+        node.start()
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.vipd.signal(signal.SIGHUP)
+
+
+# who else runs on a host
+
+def bus_of(w, node):
+    return next(p for p in w.lab.processes if p.label == f"dbus-daemon of {node.name}" and p.running())
+
+
+@kind("services", "bus")
+def bus_killed(w):
+    node = w.some()
+    bus_of(w, node).kill()
+    yield node.name, 0.5
+    os.unlink(f"{node.host.room}/bus")
+    node.host.bus()
+
+
+@kind("services", "bus")
+def bus_frozen(w):
+    node = w.some()
+    bus = bus_of(w, node)
+    bus.signal(signal.SIGSTOP)
+    action = provoke(w, node)
+    yield f"{node.name} ({action})", 1.0
+    bus.signal(signal.SIGCONT)
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.vipd.signal(signal.SIGHUP)
+
+
+def bus_message(serial, path, interface, member, destination):
+    """A method call without arguments."""
+    fields = b""
+    for code, signature, value in ((1, b"o", path), (2, b"s", interface), (3, b"s", member), (6, b"s", destination)):
+        fields += b"\0" * (-len(fields) % 8)
+        fields += struct.pack("<BB2sI", code, 1, signature + b"\0", len(value)) + value.encode() + b"\0"
+    return struct.pack("<cBBBIII", b"l", 1, 0, 1, 0, serial, len(fields)) + fields + b"\0" * (-len(fields) % 8)
+
+
+@kind("services", "bus")
+def bus_flooded(w):
+    """By several who ask and do not read the answers, and by some who come and go."""
+    node = w.some()
+    socks = []
+    done = threading.Event()
+
+    def ask():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(0.2)
+        socks.append(sock)
+        with contextlib.suppress(OSError):
+            sock.connect(f"{node.host.room}/bus")
+            sock.sendall(b"\0AUTH EXTERNAL 30\r\n")
+            sock.recv(256)
+            sock.sendall(b"BEGIN\r\n" + bus_message(1, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "org.freedesktop.DBus"))
+            serial = 2
+            while not done.is_set():
+                batch = b"".join(bus_message(serial + k, "/org/vipd1/instance/web", "org.vipd1.Instance", "GetStatistics", "org.vipd1")
+                                 for k in range(20))
+                serial += 20
+                sock.sendall(batch)
+                time.sleep(0.005)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
+    for t in threads:
+        t.start()
+    yield node.name, 0.8
+    done.set()
+    for t in threads:
+        t.join(2)
+    for sock in socks:
+        sock.close()
+
+
+@contextlib.contextmanager
+def unheard(w):
+    """Nobody takes what the hosts say."""
+    for n in w.nodes:
+        n.trusted = False
+    yield
+
+
+@kind("services", "journal")
+def journal_killed(w):
+    with unheard(w):
+        w.journald.kill()
+        action = provoke(w, w.some())
+        yield action, 0.8
+        w.journald.open()
+        for n in w.nodes:
+            n.host.write_config(f"{n.host.room}/config", {"web": n.config()})
+
+
+@kind("services", "journal")
+def journal_frozen(w):
+    """And its queue is full."""
+    with unheard(w):
+        w.journald.reading.clear()
+        for n in w.nodes:
+            n.vipd.signal(signal.SIGUSR1)
+            n.vipd.signal(signal.SIGHUP)
+        action = provoke(w, w.some())
+        yield action, 1.0
+        w.journald.reading.set()
+
+
+@kind("services", "journal")
+def journal_flooded(w):
+    done = threading.Event()
+
+    def flood():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        while not done.is_set():
+            with contextlib.suppress(OSError):
+                sock.sendto(b"MESSAGE=x\n", socket.MSG_DONTWAIT, W.JOURNAL)
+            time.sleep(0.0005)
+
+    with unheard(w):
+        thread = threading.Thread(target=flood, daemon=True)
+        thread.start()
+        action = provoke(w, w.some())
+        yield action, 0.8
+        done.set()
+        thread.join()
+
+
+@kind("services", "pipe")
+def nobody_reads_stderr(w):
+    with unheard(w):
+        for n in w.nodes:
+            n.vipd.pause()
+            for _ in range(20):
+                n.vipd.signal(signal.SIGHUP)
+        action = provoke(w, w.some())
+        yield action, 0.8
+        for n in w.nodes:
+            n.vipd.pause(False)

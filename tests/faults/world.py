@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A small world for the faults: 2 to 5 hosts of tests/net/lab.py on a segment that behaves as badly as it is told, each with a vipd whose
+system calls fail on demand, and an eye on what must hold whatever happens.
+
+What happens to a world is decided by kinds.py; when, and how often, by `faults`. This file knows how to look:
+
+- A host whose vipd is not master, is frozen or is dead does not hold an address: at once, or where vipd cannot act, by the lease.
+- Who hears each other are not two holders for longer than a lease lives.
+- A vipd ends only where a fault may end it, and never by a signal of its own making, but for memory that it did not get.
+- Afterwards exactly one host is master and alone holds the addresses; nothing else is left on any host: no address, route, link, process or
+  descriptor.
+"""
+
+import contextlib
+import glob
+import mmap
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../net"))
+import lab as L  # noqa: E402
+from lab import VIP, VIP6, check, now, run, wait  # noqa: E402
+
+BUILD = L.BUILD
+INJECT = os.environ.get("VIPD_TEST_INJECT", os.path.join(BUILD, "tests/faults/faults-inject"))
+SEGMENT = os.environ.get("VIPD_TEST_SEGMENT", os.path.join(BUILD, "tests/faults/faults-segment"))
+WALL_CLOCK = os.environ.get("VIPD_TEST_WALL_CLOCK", os.path.join(BUILD, "tests/boot/wall-clock.so"))
+JOURNAL = "/run/systemd/journal/socket"
+GROUPS = "/sys/fs/cgroup"
+
+# The lease lives one second, the kernel ends it up to one later, and the rest is a machine with other things to do.
+LEASE_USEC = 3_500_000
+# How long a vipd that can act may take, on such a machine, for what it does at once.
+PROMPT_USEC = 1_500_000
+CONVERGE_SECONDS = 20.0
+N_CALLS = 512
+N_PORTS = 8
+
+
+class Violation(AssertionError):
+    """Something that must hold did not."""
+
+
+class Table:
+    """A file in memory that a program of ours reads while it runs."""
+
+    def __init__(self, path, n_words):
+        with open(path, "wb") as f:
+            f.truncate(4 * n_words)
+        self.path = path
+        with open(path, "r+b") as f:
+            self.memory = mmap.mmap(f.fileno(), 4 * n_words)
+
+    def put(self, word, *values):
+        struct.pack_into(f"<{len(values)}I", self.memory, 4 * word, *values)
+
+    def get(self, word):
+        return struct.unpack_from("<I", self.memory, 4 * word)[0]
+
+
+class Segment:
+    """See segment.c."""
+
+    FIELDS = {"lost": 0, "doubled": 1, "spoiled": 2, "delayed": 3, "delay_usec": 4}
+
+    def __init__(self, names):
+        self.names = names
+        self.table = Table("/run/segment", N_PORTS * N_PORTS * len(self.FIELDS))
+        self.popen = subprocess.Popen([SEGMENT, self.table.path, *[f"vp-{n}" for n in names]], stdin=subprocess.DEVNULL, cwd="/")
+
+    def way(self, source, target, **fields):
+        """From one host to another, of a thousand frames."""
+        cell = (self.names.index(source.name) * N_PORTS + self.names.index(target.name)) * len(self.FIELDS)
+        for name, value in fields.items():
+            self.table.put(cell + self.FIELDS[name], value)
+
+    def everywhere(self, hosts, **fields):
+        for a in hosts:
+            for b in hosts:
+                if a is not b:
+                    self.way(a, b, **fields)
+
+    def heal(self, hosts):
+        self.everywhere(hosts, lost=0, doubled=0, spoiled=0, delayed=0, delay_usec=0)
+
+
+class Host(L.Host):
+    """A host that hangs on the segment instead of the lab's bridge."""
+
+    def plug(self, configure=True):
+        super().plug(configure)
+        run("ip", "link", "set", self.port, "nomaster")
+
+
+class Journal:
+    """Stands in for journald: owns its socket, and hands each line to the vipd that wrote it."""
+
+    def __init__(self, world):
+        self.world = world
+        self.reading = threading.Event()
+        self.reading.set()
+        self.socket = None
+        os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
+        self.open()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def open(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        sock.settimeout(0.1)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(JOURNAL)
+        sock.bind(JOURNAL)
+        os.chmod(JOURNAL, 0o666)
+        self.socket = sock
+
+    def kill(self):
+        sock, self.socket = self.socket, None
+        sock.close()
+
+    def _read(self):
+        while True:
+            self.reading.wait()
+            sock = self.socket
+            if sock is None:
+                time.sleep(0.01)
+                continue
+            try:
+                data, control, _, _ = sock.recvmsg(65536, 256)
+            except OSError:
+                continue
+            found = re.search(rb"^MESSAGE=(.*)$", data, re.M)
+            pid = next((struct.unpack("iII", c[2])[0] for c in control if c[1] == socket.SCM_CREDENTIALS), 0)
+            for node in self.world.nodes:
+                if found and node.vipd and node.vipd.pid == pid:
+                    node.vipd.take(found[1].decode(errors="replace"))
+
+
+class Daemon(L.Process):
+    """A vipd, and its state by what it says, line by line."""
+
+    CHANGE = re.compile(r"\bweb: (?:init|backup|master) -> (init|backup|master) \(")
+    TOLD = re.compile(r"\bweb: (init|backup|master) on ")
+
+    def __init__(self, node, argv, env):
+        self.state = "init"
+        self.state_usec = now()
+        self.told_usec = 0
+        super().__init__(node.world.lab, f"vipd on {node.host.name}", argv, env=env)
+
+    def take(self, text):
+        t = now()
+        self.lines.append((t, text))
+        if len(self.lines) > 2000:
+            del self.lines[:1000]
+        change = self.CHANGE.search(text)
+        told = self.TOLD.search(text)
+        if told:
+            self.told_usec = t
+        if change or told:
+            state = (change or told)[1]
+            if state != self.state:
+                self.state, self.state_usec = state, t
+
+    def _read(self):
+        for raw in self.popen.stdout:
+            self.readable.wait()
+            self.take(raw.decode(errors="replace").rstrip("\n"))
+
+
+def own_group(controller, name):
+    """A control group of ours, by version 1 or 2, or None."""
+    for path in (f"{GROUPS}/{controller}", f"{GROUPS}/unified", GROUPS):
+        group = f"{path}/{name}"
+        file = {"freezer": ("freezer.state", "cgroup.freeze"), "memory": ("memory.limit_in_bytes", "memory.max")}[controller]
+        try:
+            os.makedirs(group, exist_ok=True)
+        except OSError:
+            continue
+        if any(os.path.exists(f"{group}/{f}") for f in file):
+            return group
+        with contextlib.suppress(OSError):
+            os.rmdir(group)
+    return None
+
+
+def write_first(group, files, text):
+    for name in files:
+        if os.path.exists(f"{group}/{name}"):
+            with open(f"{group}/{name}", "w") as f:
+                f.write(text)
+            return
+    raise FileNotFoundError(f"{group}: none of {files}")
+
+
+class Node:
+    """A host and its vipd."""
+
+    def __init__(self, world, host, advskew):
+        self.world, self.host = world, host
+        self.advskew = advskew
+        self.vipd = None
+        self.frozen = False    # by us, now
+        self.trusted = True    # what it says reaches us
+        self.may_end = False   # by what we do to it
+        self.obeyed = True     # its system calls do what they say
+        self.table = None
+        self.bus = None
+        self.offence_usec = None
+        self.n_fds = None
+        self.n_ends = 0
+        self.moved_usec = 0
+        for kind in ("runtime", "state"):
+            path = f"{host.room}/{kind}"
+            os.makedirs(path)
+            run("mount", "-t", "tmpfs", "-o", f"size=64k,mode=0755,uid={L.UID},gid={L.UID}", "none", path)
+        self.clock = f"{host.room}/clock"
+        self.step_clock(0)
+
+    @property
+    def name(self):
+        return self.host.name
+
+    def step_clock(self, seconds):
+        with open(self.clock, "w") as f:
+            f.write(str(seconds))
+
+    def config(self, **more):
+        keys = {"advbase": 0, "advskew": self.advskew, "addresses": self.world.addresses, "Announce_Count": 2, **self.world.keys, **more}
+        return L.instance(**keys)
+
+    def start(self, failing=None):
+        """failing: a call, its error and how often of a thousand, from the first on."""
+        w, host = self.world, self.host
+        host.key_file()
+        host.write_config(f"{host.room}/config", {"web": self.config()})
+        self.table = Table(f"{host.room}/calls", 4 * N_CALLS)
+        argv = [INJECT, self.table.path]
+        if w.journal:
+            argv += ["sh", "-c", 'JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) && export JOURNAL_STREAM && exec "$0" "$@"']
+        argv += host.vipd_command() + [f"--{kind}-dir={host.room}/{kind}" for kind in ("config", "runtime", "state")]
+        argv += [f"--bus={self.bus or 'none'}"]
+        preload = f"{L.ROOM}/bin/wall-clock.so"
+        env = {"VIPD_CHECKER": w.lab.program("vipd-checker"), "LD_PRELOAD": preload, "WALL_CLOCK": self.clock}
+        self.frozen, self.trusted, self.obeyed = False, True, True
+        self.moved_usec = now()
+        self.n_fds = None
+        if failing:
+            self.fail(*failing)
+        self.vipd = Daemon(self, argv, env)
+        wait(lambda: self.hears_signals() or not self.alive(), f"vipd on {self.name} begins")
+
+    def hears_signals(self):
+        """Before it does, one would end it."""
+        with contextlib.suppress(OSError), open(f"/proc/{self.vipd.pid}/status") as f:
+            return int(re.search(r"^SigBlk:\s*(\w+)", f.read(), re.M)[1], 16) >> (signal.SIGUSR1 - 1) & 1
+        return False
+
+    def alive(self):
+        return self.vipd is not None and self.vipd.running()
+
+    def clean_up(self):
+        """As its unit does after a crash."""
+        command = self.host.vipd_command() + [f"--{kind}-dir={self.host.room}/{kind}" for kind in ("config", "runtime", "state")]
+        run(*command, "--cleanup")
+
+    def kill(self):
+        self.vipd.kill()
+        self.moved_usec = now()
+
+    def revive(self):
+        """As the service manager does: whoever has ended is started again."""
+        if not self.alive():
+            self.world.look()
+            self.clean_up()
+            self.start()
+
+    def freeze(self, on=True):
+        self.vipd.signal(signal.SIGSTOP if on else signal.SIGCONT)
+        self.set_frozen(on)
+
+    def set_frozen(self, on):
+        self.frozen = on
+        self.moved_usec = now()
+
+    def fail(self, number, error, permille=1000):
+        self.trusted = self.obeyed = False
+        self.table.put(number, error)
+        self.table.put(N_CALLS + number, permille)
+
+    def obey(self):
+        self.table.put(N_CALLS, *([0] * N_CALLS))
+
+    def calls(self, field):
+        return {n: count for n in range(N_CALLS) if (count := self.table.get(field * N_CALLS + n))}
+
+    def limit(self, what, value):
+        """A soft resource limit of the running vipd, by prlimit(1) and as its own user, who may always do it."""
+        with contextlib.suppress(AssertionError):
+            run("setpriv", f"--reuid={L.UID}", f"--regid={L.UID}", "--clear-groups", "prlimit", f"--pid={self.vipd.pid}",
+                f"--{what}={value}:")
+            return
+        check(not self.alive(), f"no limit for {self.name}")
+
+    def fds(self):
+        with contextlib.suppress(OSError):
+            return len(os.listdir(f"/proc/{self.vipd.pid}/fd"))
+        return 0
+
+    def memory(self):
+        """Resident bytes that are this process's own: what grows when it grows."""
+        with contextlib.suppress(OSError), open(f"/proc/{self.vipd.pid}/smaps_rollup") as f:
+            values = {line.split(":")[0]: int(line.split()[1]) for line in f if line.endswith("kB\n")}
+            return (values["Rss"] << 10, values["Private_Clean"] + values["Private_Dirty"] << 10)
+        return (0, 0)
+
+    def refresh(self):
+        """Asks what it is."""
+        with contextlib.suppress(ProcessLookupError):
+            self.vipd.signal(signal.SIGUSR1)
+
+    def heavens(self):
+        """What the host's kernel has: addresses, routes, interfaces, as text."""
+        found = set()
+        with self.host.namespace():
+            base = "/proc/thread-self/net"
+            with open(f"{base}/dev") as f:
+                found |= {f"interface {line.split(':')[0].strip()}" for line in f if ":" in line}
+            with open(f"{base}/route") as f:
+                found |= {"route " + " ".join(line.split()[k] for k in (0, 1, 2, 7)) for line in list(f)[1:]}
+            with open(f"{base}/fib_trie") as f:
+                found |= {f"address {a}" for a in re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", f.read())}
+            with open(f"{base}/if_inet6") as f:
+                found |= {f"address {w[0]}/{w[2]} {w[5]}" for w in map(str.split, f) if not w[0].startswith("fe80")}
+            with open(f"{base}/ipv6_route") as f:
+                found |= {f"route {w[0]}/{w[1]} {w[9]}" for w in map(str.split, f)
+                          if not w[0].startswith(("fe80", "ff00")) and w[1] != "00"}
+        return found
+
+
+def names_vip(text):
+    return VIP in text or socket.inet_pton(socket.AF_INET6, VIP6).hex() in text
+
+
+class World:
+    """See the top of this file."""
+
+    def __init__(self, lab, rng, n_hosts, journal, bus, strict, both, preempt):
+        self.lab, self.random = lab, rng
+        self.journal = journal
+        self.addresses = (VIP, VIP6) if both else (VIP,)
+        self.keys = {"CARP_ReplayProtection": "strict" if strict else "no", "CARP_Preempt": "yes" if preempt else "no"}
+        self.nodes = []
+        self.split = False    # some do not hear each other, by what we do
+        self.settling_usec = 0
+        self.two_usec = None
+        self.held = {}        # (host number, address) -> interfaces
+        self.position = 0
+        run("install", "-m", "0755", WALL_CLOCK, f"{L.ROOM}/bin/wall-clock.so")
+        sweep_groups()
+        for k in range(1, n_hosts + 1):
+            lab.hosts[f"n{k}"] = Host(lab, f"n{k}", k)
+            # dead intervals of about a quarter to half a second, and no interval longer than another's patience
+            self.nodes.append(Node(self, lab.hosts[f"n{k}"], 16 + 4 * k))
+        self.hosts = [n.host for n in self.nodes]
+        self.segment = Segment([h.name for h in self.hosts])
+        self.before = {n.name: n.heavens() for n in self.nodes}
+        self.journald = Journal(self) if journal else None
+        # who is never ended by us, so that growth can be seen
+        self.veteran = rng.choice(self.nodes)
+        for n in self.nodes:
+            n.bus = n.host.bus() if bus else None
+            n.start()
+        self.converge()
+        self.processes = self.count_processes()
+
+    # what can be seen
+
+    def masters(self):
+        return [n for n in self.nodes if n.alive() and not n.frozen and n.vipd.state == "master"]
+
+    def holders(self):
+        return [n for n in self.nodes if any(self.held.get((n.host.number, a)) for a in self.addresses)]
+
+    def some(self, ends=False):
+        """A host to whom something happens: half of the time the master. ends: it may not survive it."""
+        nodes = [n for n in self.nodes if not ends or n is not self.veteran]
+        masters = [n for n in self.masters() if n in nodes]
+        return self.random.choice(masters) if masters and self.random.random() < 0.5 else self.random.choice(nodes)
+
+    def _follow(self):
+        events = self.lab.observer.events
+        n = len(events)
+        for e in events[self.position:n]:
+            if e.kind == "address" and e.nsid > 0 and e.address in self.addresses:
+                links = self.held.setdefault((e.nsid, e.address), set())
+                links.add(e.ifindex) if e.present else links.discard(e.ifindex)
+            elif e.kind == "link" and not e.present:
+                # an interface that goes takes all with it, whatever is told of it
+                for (number, _), links in self.held.items():
+                    if number == e.nsid:
+                        links.discard(e.ifindex)
+        self.position = n
+        if n > 20000:
+            del events[:n - 1000]
+            self.position -= n - 1000
+
+    def _look_at(self, n, t):
+        holds = any(self.held.get((n.host.number, a)) for a in self.addresses)
+        acts = n.alive() and not n.frozen
+        if not holds or (acts and (n.vipd.state == "master" or not n.trusted)):
+            n.offence_usec = None
+            return
+        if n.offence_usec is None:
+            n.offence_usec = t
+        allowed = PROMPT_USEC if acts and n.obeyed else LEASE_USEC
+        since = max(n.offence_usec, n.moved_usec)
+        if t - since > allowed:
+            raise Violation(f"{n.name} has held an address for {t - since} us while its vipd was "
+                            f"{n.vipd.state if acts else 'frozen' if n.alive() else 'dead'}")
+
+    def look(self):
+        """What must hold at any time."""
+        check(self.lab.observer.popen.poll() is None, "the observer died")
+        check(self.segment.popen.poll() is None, "the segment died")
+        t = now()
+        self._follow()
+        for n in self.nodes:
+            if n.vipd and not n.vipd.running() and not n.vipd.may_fail:
+                self._ended(n)
+            self._look_at(n, t)
+        if len(self.holders()) < 2 or self.split:
+            self.two_usec = None
+        elif self.two_usec is None:
+            self.two_usec = t
+        elif t - self.two_usec > LEASE_USEC:
+            raise Violation(f"{[n.name for n in self.holders()]} hear each other and both have held an address for {t - self.two_usec} us")
+
+    def _ended(self, n):
+        status = n.vipd.end()
+        n.n_ends += 1
+        n.moved_usec = now()
+        text = n.vipd.text()
+        check("Assertion" not in text and status not in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE),
+              f"vipd on {n.name} crashed with {status}")
+        if not n.may_end:
+            raise Violation(f"vipd on {n.name} ended by itself with {status}")
+
+    def watch(self, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.look()
+            time.sleep(0.02)
+
+    # what must be true afterwards
+
+    def _disorder(self, since):
+        """What is not yet as it should be, or None."""
+        for n in self.nodes:
+            if not n.alive():
+                return f"{n.name} is dead"
+            if n.vipd.told_usec < since:
+                return f"{n.name} does not answer"
+        states = {n.name: n.vipd.state for n in self.nodes}
+        if sorted(states.values()) != ["backup"] * (len(states) - 1) + ["master"]:
+            return f"states {states}"
+        (master,) = self.masters()
+        if self.holders() != [master]:
+            return f"{master.name} is master, and {[n.name for n in self.holders()]} hold"
+        return next((f"{n.name} has {sorted(wrong)}" for n in self.nodes if (wrong := self._leftovers(n, n is master))), None)
+
+    def _leftovers(self, n, is_master):
+        found = n.heavens()
+        ours = {x for x in found if names_vip(x)}
+        wrong = (found - ours) ^ self.before[n.name]
+        if not is_master:
+            wrong |= ours
+        elif not ours:
+            wrong |= {"none of the addresses"}
+        return wrong
+
+    def count_processes(self):
+        found = {}
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            with contextlib.suppress(OSError), open(path) as f:
+                name, state = re.match(r"\d+ \((.*)\) (.)", f.read()).groups()
+                if state != "Z":
+                    found[name] = found.get(name, 0) + 1
+        return found
+
+    def converge(self):
+        """Exactly one master, who alone holds, and nothing else is left; twice in a row. Returns the seconds that took."""
+        began = now()
+        asked = good = 0
+        for n in self.nodes:
+            n.trusted = n.obeyed = True
+            n.moved_usec = began
+        self.split = False
+        while True:
+            if now() - asked > 500_000:
+                asked = now()
+                for n in self.nodes:
+                    n.refresh()
+            self.look()
+            wrong = self._disorder(began)
+            good = 0 if wrong else good + 1
+            if good >= 3:
+                return (now() - began) / 1e6
+            if now() - began > CONVERGE_SECONDS * 1e6:
+                raise Violation(f"{CONVERGE_SECONDS:.0f} s after it was over: {wrong}")
+            time.sleep(0.02)
+
+    def settle(self):
+        """The rest of what must be true afterwards: what takes a moment by its nature."""
+        wait(lambda: self.count_processes() == self.processes, lambda: f"processes {self.count_processes()}, and not {self.processes}", 10)
+        for n in self.nodes:
+            if n.n_fds is None:
+                # short-lived ones, for a file that is written, go first
+                low = [n.fds() for _ in range(3)]
+                n.n_fds = min(low)
+            wait(lambda n=n: n.fds() == n.n_fds,
+                 lambda n=n: f"vipd on {n.name} has {n.fds()} descriptors, and not {n.n_fds}: "
+                             f"{sorted(os.readlink(p) for p in glob.glob(f'/proc/{n.vipd.pid}/fd/*'))}", 10)
+
+    def stop(self):
+        sweep_groups()
+
+
+def sweep_groups():
+    for path in glob.glob(f"{GROUPS}/*/vipd-faults-*") + glob.glob(f"{GROUPS}/vipd-faults-*"):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
