@@ -353,11 +353,11 @@ def names_vip(text):
 class World:
     """See the top of this file."""
 
-    def __init__(self, lab, rng, n_hosts, journal, bus, strict, both, preempt):
+    def __init__(self, lab, rng, n_hosts, journal, bus, strict, both, preempt, **keys):
         self.lab, self.random = lab, rng
         self.journal = journal
         self.addresses = (VIP, VIP6) if both else (VIP,)
-        self.keys = {"CARP_ReplayProtection": "strict" if strict else "no", "CARP_Preempt": "yes" if preempt else "no"}
+        self.keys = {"CARP_ReplayProtection": "strict" if strict else "no", "CARP_Preempt": "yes" if preempt else "no", **keys}
         self.nodes = []
         self.split = False    # some do not hear each other, by what we do
         self.settling_usec = 0
@@ -497,9 +497,11 @@ class World:
         return found
 
     def converge(self):
-        """Exactly one master, who alone holds, and nothing else is left; twice in a row. Returns the seconds that took."""
+        """Exactly one master, who alone holds, and nothing else is left; thrice in a row. Returns the seconds that took, and what was the
+        last that was wrong."""
         began = now()
         asked = good = 0
+        last = "nothing"
         for n in self.nodes:
             n.trusted = n.obeyed = True
             n.moved_usec = began
@@ -511,9 +513,10 @@ class World:
                     n.refresh()
             self.look()
             wrong = self._disorder(began)
+            last = wrong or last
             good = 0 if wrong else good + 1
             if good >= 3:
-                return (now() - began) / 1e6
+                return (now() - began) / 1e6, last
             if now() - began > CONVERGE_SECONDS * 1e6:
                 raise Violation(f"{CONVERGE_SECONDS:.0f} s after it was over: {wrong}")
             time.sleep(0.02)
@@ -522,13 +525,15 @@ class World:
         """The rest of what must be true afterwards: what takes a moment by its nature."""
         wait(lambda: self.count_processes() == self.processes, lambda: f"processes {self.count_processes()}, and not {self.processes}", 10)
         for n in self.nodes:
-            if n.n_fds is None:
-                # short-lived ones, for a file that is written, go first
-                low = [n.fds() for _ in range(3)]
-                n.n_fds = min(low)
-            wait(lambda n=n: n.fds() == n.n_fds,
+            wait(lambda n=n: self._no_more_descriptors(n),
                  lambda n=n: f"vipd on {n.name} has {n.fds()} descriptors, and not {n.n_fds}: "
                              f"{sorted(os.readlink(p) for p in glob.glob(f'/proc/{n.vipd.pid}/fd/*'))}", 10)
+
+    def _no_more_descriptors(self, n):
+        """Than it ever had afterwards: one for a file that was just being written may have been among the first that were counted."""
+        found = n.fds()
+        n.n_fds = min(found, found if n.n_fds is None else n.n_fds)
+        return found == n.n_fds
 
     def stop(self):
         sweep_groups()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the kernel refuses for a moment, for want of memory, buffers or descriptors, is tried again when that is over."""
+
+import errno
+import os
+import random
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../net"))
+import kinds  # noqa: E402
+import lab as L  # noqa: E402
+import world as W  # noqa: E402
+from lab import check, wait  # noqa: E402
+
+
+def world(lab, **keys):
+    """Two hosts: the master, and the other."""
+    w = W.World(lab, random.Random(1), 2, journal=False, bus=False, strict=False, both=True, preempt=False, **keys)
+    (master,) = w.masters()
+    (backup,) = [n for n in w.nodes if n is not master]
+    return w, master, backup
+
+
+def test_no_socket_for_a_new_interface(lab):
+    """Nothing tells of the link afterwards: it has long been up."""
+    w, first, second = world(lab)
+    first.fail(kinds.CALLS["socket"], errno.EMFILE)
+    first.host.ip("link", "del", "eth0")
+    first.host.plug()
+    first.vipd.wait_line("eth0 cannot be used: Too many open files")
+    wait(lambda: second.vipd.state == "master", "the other one is master")
+    first.obey()
+    wait(lambda: first.vipd.state == "backup", "takes part again")
+    lines = len(first.vipd.grep("cannot be used"))
+    check(lines <= 3, f"{lines} lines about it")
+    w.converge()
+
+
+def test_no_buffer_to_drop_an_address(lab):
+    """Which lives for ever: no lease ends it."""
+    w, first, second = world(lab, VIP_Lease="no")
+    first.fail(kinds.CALLS["sendto"], errno.ENOBUFS)
+    first.vipd.wait_line("could not be dropped: No buffer space available")
+    wait(lambda: second.vipd.state == "master", "the other one is master")
+    check(first.host.holds(), "it holds what it could not drop")
+    first.obey()
+    w.converge()
+
+
+if __name__ == "__main__":
+    L.main()
