@@ -438,7 +438,7 @@ def netlink_overrun(w):
 def no_descriptors(w):
     node, spare = w.some(ends=True), w.random.choice([0, 1, 2])
     with disturbed(w, node):
-        node.limit("nofile", node.fds() + spare)
+        node.limit("nofile", len(node.fds()) + spare)
         action = provoke(w, node)
         yield f"{node.name} has {spare} left ({action})", 0.5
         if node.alive():
@@ -519,6 +519,10 @@ def bus_of(w, node):
     return next(p for p in w.lab.processes if p.label == f"dbus-daemon of {node.name}" and p.running())
 
 
+def found_again(node):
+    wait(lambda: L.statistics(node.bus), f"vipd on {node.name} on its bus", 20, every=0.1)
+
+
 @kind("services", "bus")
 def bus_killed(w):
     node = w.some()
@@ -526,6 +530,7 @@ def bus_killed(w):
     yield node.name, 0.5
     os.unlink(f"{node.host.room}/bus")
     node.host.bus()
+    found_again(node)
 
 
 @kind("services", "bus")
@@ -536,6 +541,7 @@ def bus_frozen(w):
     action = provoke(w, node)
     yield f"{node.name} ({action})", 1.0
     bus.signal(signal.SIGCONT)
+    found_again(node)
     node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
     node.vipd.signal(signal.SIGHUP)
 
@@ -582,6 +588,7 @@ def bus_flooded(w):
         t.join(2)
     for sock in socks:
         sock.close()
+    found_again(node)
 
 
 @contextlib.contextmanager
