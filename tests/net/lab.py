@@ -34,6 +34,7 @@ BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 VIPD = os.environ.get("VIPD", os.path.join(BUILD, "vipd"))
 VIPD_CHECKER = os.environ.get("VIPD_CHECKER", os.path.join(BUILD, "checker/vipd-checker"))
 VIPD_UCARP = os.environ.get("VIPD_UCARP", os.path.join(BUILD, "vipd-ucarp"))
+FLOOD = os.environ.get("VIPD_TEST_FLOOD", os.path.join(BUILD, "tests/net/net-flood"))
 OBSERVE = os.environ.get("VIPD_TEST_OBSERVE", os.path.join(BUILD, "tests/net/net-observe"))
 PROBE = os.environ.get("VIPD_TEST_PROBE", os.path.join(BUILD, "tests/net/net-probe"))
 
@@ -546,6 +547,14 @@ class Lab:
         sock.bind((host.port, 0))
         return sock
 
+    def flood(self, frames, *hosts, rate=100_000, seconds=3):
+        """Frames as an injector's, so many a second to each of these hosts: see flood.c. Returns the process; flooded() awaits its end."""
+        argv = [FLOOD, f"--rate={rate}", f"--seconds={seconds}", *(host.port for host in hosts)]
+        popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+        popen.stdin.write("".join(frame.hex() + "\n" for frame in frames))
+        popen.stdin.close()
+        return popen
+
     def filter(self, rules):
         """nft rules of the bridge's forward hook, e.g. 'iifname "vp-n1" ip protocol 112 drop'; '' lets all pass again."""
         text = "table bridge lab\ndelete table bridge lab\n"
@@ -604,6 +613,13 @@ def ucarp_path():
         if os.path.exists(path):
             return path
     raise Skip("ucarp is not installed")
+
+
+def flooded(popen):
+    """How many frames have left when the flood is over."""
+    report = json.loads(popen.stdout.read())
+    check(popen.wait() == 0, "the flood ended in an error")
+    return report["sent"]
 
 
 def median(values):

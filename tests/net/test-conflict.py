@@ -2,7 +2,6 @@
 """Another host with our address: noticed, published, answered with measure; and never seen where only roles change."""
 
 import json
-import random
 import signal
 import struct
 
@@ -222,22 +221,21 @@ def test_what_a_killed_ucarp_leaves_is_a_conflict(lab):
 
 
 def test_a_flood_of_claims_delays_no_advert(lab):
-    """Thousands of hosts that claim the address, and as many that claim others."""
+    """A hundred thousand forged claims a second, of hundreds of hosts, half of them of other addresses."""
     (n1,), client = lab.nodes(1), lab.client()
     a, bus = master(n1)
-    sock = lab.injector(n1)
     frames = []
-    for k in range(2000):
+    for k in range(1000):
         mac = f"02:01:00:00:{k >> 8:02x}:{k & 255:02x}"
         frames.append(carp.gratuitous_arp(mac, VIP if k % 2 else f"192.0.2.{60 + k % 100}"))
     at, lines = now(), len(a.lines)
-    while now() < at + 5_000_000:
-        for _ in range(100):
-            sock.send(frames[random.randrange(len(frames))])
+    sent = L.flooded(lab.flood(frames, n1, rate=100_000, seconds=5))
+    ended = now()
+    check(sent > 50_000, f"{sent} claims")
     wait(lambda: "also claimed by 02:01:" in (conflict(bus) or ""), "told")
-    adverts = [e for e in lab.observer.carp(n1, at) if e.t < at + 5_000_000]
+    adverts = [e for e in lab.observer.carp(n1, at) if e.t < ended]
     gaps = [second.t - first.t for first, second in zip(adverts, adverts[1:])]
-    check(gaps and max(gaps) < 1_300_000, f"spacing of adverts {gaps}")
+    check(gaps and max(gaps) < 3_000_000, f"spacing of adverts, no peer waits for longer: {gaps}")
     check(len(a.lines) - lines < 20, a.text())
     check(statistics(bus)["conflicts-defended"] <= 2, f"{statistics(bus)}")
     check(a.state() == "master" and len(a.transitions()) == 2, a.text())

@@ -196,6 +196,92 @@ def test_what_was_recorded_is_refused_after_a_crash(lab):
     play_after_restart(lab, end)
 
 
+def everything_said(sock):
+    """The adverts that a client has heard so far, and the farewells among them."""
+    found = []
+    sock.setblocking(False)
+    try:
+        while True:
+            data = sock.recv(2048)
+            if data[12:14] == b"\x08\x00" and data[23] == 112:
+                found.append(data)
+    except BlockingIOError:
+        return found
+
+
+def spoken(frames, source):
+    """Of this source: (adverts, farewells)"""
+    own = [f for f in frames if f[26:30] == socket.inet_aton(source)]
+    leaving = [f for f in own if f[36] == 255 and f[39] == 255]
+    return len(own) - len(leaving), len(leaving)
+
+
+def moves(vipd):
+    return [(t.new, t.reason) for t in vipd.transitions()]
+
+
+def test_all_that_was_ever_said_has_no_effect_across_restarts(lab):
+    """Both hosts were master, and left. Whatever they said is played to both of them for the rest of their lives, while each ends and begins again."""
+    n1, n2, client = lab.host("n1", 1), lab.host("n2", 2), lab.client()
+    bus = [n1.bus(), n2.bus()]
+    keys = {"Takeover_DemoteHold": "1s", **STRICT}
+    ear = client.packet_socket()
+    a = n1.vipd(bus=bus[0], **keys)
+    a.wait_state("master")
+    b = n2.vipd(bus=bus[1], advskew=100, **keys)
+    b.wait_state("backup")
+    heard = wait(lambda: (s := statistics(bus[1])) and s["adverts-received"] >= 2 and s, "the master is heard", 5)
+    check(heard["rejected-replay"] == 0, f"{heard}")
+    # each says its farewell, and the last word is a's
+    for leaver, stayer, address in ((a, b, bus[0]), (b, a, bus[1])):
+        wait(lambda: L.bus_call(address, "web", "Demote").returncode == 0, "demoted")
+        stayer.wait_state("master")
+        leaver.wait_state("backup")
+        count = len(stayer.transitions())
+        wait(lambda t=now(): now() > t + 1_500_000, "the hold is over, and adverts were sent", 5)
+        check(len(stayer.transitions()) == count, stayer.text())
+    old = everything_said(ear)
+    check(all(n >= 1 for source in (n1, n2) for n in spoken(old, source.address)), f"{[spoken(old, h.address) for h in (n1, n2)]}")
+    player = lab.flood(old, n1, n2, rate=300, seconds=100)
+
+    def replays_are_heard(address):
+        before = wait(lambda: statistics(address), "statistics")["rejected-replay"]
+        wait(lambda: statistics(address).get("rejected-replay", 0) > before + 2 * len(old), "all is played, twice", 10)
+
+    try:
+        for address in bus:
+            replays_are_heard(address)
+        check(moves(a)[3:] == [("master", "bow-out")], a.text())
+        check(moves(b) == [("backup", "startup"), ("master", "bow-out"), ("backup", "demoted")], b.text())
+        # a backup ends and begins again
+        b.stop()
+        b = n2.vipd(bus=bus[1], advskew=100, **keys)
+        b.wait_state("backup")
+        replays_are_heard(bus[1])
+        began = b.transitions()[0].t
+        wait(lambda: now() > began + L.dead_usec(1, 100) + 500_000, "whom nothing kept awake would be master", 6)
+        # and so does the master
+        a.stop()
+        b.wait_state("master")
+        check(moves(b) == [("backup", "startup"), ("master", "bow-out")], b.text())
+        a = n1.vipd(bus=bus[0], **keys)
+        a.wait_state("backup")
+        for address in bus:
+            replays_are_heard(address)
+        # who is gone is not kept alive by what he said
+        b.kill()
+        a.wait_state("master", timeout=8)
+        b = n2.vipd(bus=bus[1], advskew=100, **keys)
+        b.wait_state("backup")
+        for address in bus:
+            replays_are_heard(address)
+        check(moves(a) == [("backup", "startup"), ("master", "master-timeout")], a.text())
+        check(moves(b) == [("backup", "startup")], b.text())
+    finally:
+        player.kill()
+        player.wait()
+
+
 def test_a_file_that_cannot_be_used_is_told_and_replaced(lab):
     (n1,) = lab.nodes(1)
     os.makedirs(f"{n1.room}/state")
