@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the documentation shows as a .vip file, or as part of one, is what vipd accepts without a word; and what it quotes of a shipped file, that
-file has."""
+"""What the documentation, manual pages included, shows as a .vip file, or as part of one, is what vipd accepts without a word; and what it quotes of a
+shipped file, that file has."""
 
 import os
 import re
 import subprocess
 import tempfile
 
+import pages
 import tap
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -26,11 +27,17 @@ def documents():
     return ["README.md"] + sorted(f"docs/{name}" for name in os.listdir(os.path.join(TREE, "docs")) if name.endswith(".md"))
 
 
+def is_instance(text):
+    """And no unit of systemd's."""
+    found = set(SECTIONS.findall(text))
+    return bool(found) and found <= {"VIP", "CARP", "Announce", "Takeover", "Check"}
+
+
 def blocks(path):
-    """[(number of its line, text)] of what is marked as an ini file and not one of systemd's."""
+    """[(number of its line, text)] of what is marked as an ini file."""
     text = read(path)
     for m in re.finditer(r"^```ini\n(.*?)^```$", text, re.M | re.S):
-        if set(SECTIONS.findall(m[1])) <= {"VIP", "CARP", "Announce", "Takeover", "Check"}:
+        if is_instance(m[1]):
             yield text[:m.start()].count("\n") + 1, m[1]
 
 
@@ -64,6 +71,19 @@ def test_every_example_in_the_documents_is_accepted():
                 yield from complaints(f"{path}:{line}", text)
             else:
                 yield from complaints(f"{path}:{line}", whole, text)
+    if n < 5:
+        yield f"only {n} examples were found"
+
+
+def test_every_example_in_the_manual_is_accepted():
+    n = 0
+    for name in pages.names():
+        whole = WHOLE
+        for text in pages.Page(name).examples:
+            if is_instance(text):
+                n += 1
+                whole = text if "[VIP]" in text else whole
+                yield from complaints(f"man/{name}, {text.splitlines()[0]}", whole, None if "[VIP]" in text else text)
     if n < 5:
         yield f"only {n} examples were found"
 

@@ -399,6 +399,118 @@ def test_every_reference_leads_somewhere():
             yield f"SEE ALSO of {name}: {see}"
 
 
+# --- programs -----------------------------------------------------------------------------------------------------------------
+
+
+DAEMON, UCARP, CHECKER, HOOK = Page("vipd.8"), Page("vipd-ucarp.8"), Page("vipd-checker.8"), Page("vipd-digitalocean@.service.8")
+
+
+def run(*argv):
+    """Exit status and output of a program of the build, without what this process was told by its environment."""
+    r = subprocess.run([os.path.join(BUILD, argv[0]), *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30,
+                       env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}})
+    return r.returncode, r.stdout + r.stderr
+
+
+def options(text):
+    return set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", text))
+
+
+def test_every_option_is_in_the_manual():
+    for page, help_text in ((DAEMON, run("vipd", "--help")[1]), (UCARP, run("vipd-ucarp", "--help")[1])):
+        wanted = options(" ".join(re.findall(r"^  (-.*?)(?:  |$)", help_text, re.M)))
+        documented = options(" ".join(page.tags("OPTIONS")))
+        yield from differences(page.name, wanted, documented)
+        if len(wanted) < 8:
+            yield f"only {wanted} was found in the help of {page.name}"
+    lower = {f"--{name}" for name in re.findall(r'^        \{ "(\w+)", \w+_argument', read("daemon/ucarp-options.c"), re.M)}
+    yield from differences("vipd-ucarp's own table", lower, {o for o in options(" ".join(UCARP.tags("OPTIONS"))) if o.startswith("--")})
+
+
+def test_every_exit_code_is_in_the_manual_and_happens():
+    tried = {
+        DAEMON: [(0, "vipd", "--version"), (1, "vipd", "--check", "/nonexistent"), (2, "vipd", "--nonsense"), (2, "vipd", "nonsense"),
+                 (2, "vipd", "--log-level=loud")],
+        UCARP: [(0, "vipd-ucarp", "-h"), (1, "vipd-ucarp", "-v", "0"), (2, "vipd-ucarp", "-m", "192.0.2.1")],
+        CHECKER: [(2, "checker/vipd-checker")],
+    }
+    for page, calls in tried.items():
+        for expected, *argv in calls:
+            status, said = run(*argv)
+            if status != expected:
+                yield f"{' '.join(argv)}: {status}, {said}"
+    for page, codes in ((DAEMON, "012"), (UCARP, "012"), (CHECKER, "012")):
+        yield from differences(f"exit codes of {page.name}", codes, page.tags("EXIT STATUS"))
+    yield from differences(f"exit codes of {HOOK.name}", ["0", *re.findall(r"^EX_\w+ = (\d+)$", read("hooks/cloud.py"), re.M)], HOOK.tags("EXIT STATUS"))
+
+
+def test_every_signal_is_in_the_manual():
+    for page, source in ((DAEMON, "daemon/main.c"), (UCARP, "daemon/ucarp-main.c")):
+        wanted = re.search(r"signals\[\] = \{ (.*?) \};", read(source))[1].split(", ")
+        yield from differences(f"signals of {page.name}", wanted, [name for tag in page.tags("SIGNALS") for name in tag.split(", ")])
+
+
+def sources(*rooms):
+    found = ""
+    for room in rooms:
+        for directory, _, names in os.walk(os.path.join(pages.TREE, room)):
+            found += "".join(read(os.path.join(directory, name)) for name in names if name.endswith(".c"))
+    return found
+
+
+def test_every_variable_is_in_the_manual():
+    """But for those of which systemd's library tells what it needs, and the terminal's; and with the one that it reads for us."""
+    for page, rooms, others, more in ((DAEMON, ("daemon",), {"JOURNAL_STREAM", "NOTIFY_SOCKET"}, set()),
+                                      (Page("vipctl.1"), ("ctl",), {"TERM"}, {"DBUS_SYSTEM_BUS_ADDRESS"})):
+        wanted = set(re.findall(r'getenv\("(\w+)"', sources(*rooms))) - others | more
+        yield from differences(f"variables of {page.name}", wanted, re.findall(r"\b[A-Z][A-Z_]+\b", " ".join(page.tags("ENVIRONMENT"))))
+
+
+# --- words --------------------------------------------------------------------------------------------------------------------
+
+
+def table_of(source, prefix):
+    """The words of a table with an index of this prefix."""
+    return set(re.findall(rf'\[{prefix}_\w+\] = "([a-z-]+)"', read(source)))
+
+
+def test_every_reason_is_explained():
+    reasons = table_of("daemon/core/election.c", "ELECTION_REASON")
+    if len(reasons) < 20:
+        yield f"only {reasons} was found in the code"
+    explained = [word for tag in DAEMON.tags("STATES AND REASONS") for word in tag.split(", ")]
+    yield from differences("reasons in vipd(8)", reasons, explained)
+    if len(explained) != len(set(explained)):
+        yield f"one is explained twice: {explained}"
+    text = next(e.text for e in BUS.of("INSTANCES") if e.tags[0] == "Reason (s)")
+    yield from differences("reasons in org.vipd1(5)", reasons, words_in(re.search(r"stays: (.*?)\. They", text)[1]) - {"or"})
+
+
+def test_every_state_is_in_the_manual():
+    states = table_of("daemon/core/election.c", "ELECTION_STATE")
+    for text in (next(e.text for e in BUS.of("INSTANCES") if e.tags[0] == "State (s)"), DAEMON.text("STATES AND REASONS").split("With the state")[0]):
+        yield from (f"{state} is missing in {text}" for state in states if state not in words_in(text))
+
+
+def test_every_cause_is_explained():
+    causes = table_of("daemon/diagnosis.c", "DIAGNOSIS")
+    yield from differences("causes in vipd(8)", causes, [word for tag in DAEMON.tags("HOSTS THAT DO NOT FIT") for word in tag.split(", ")])
+    if len(causes) < 5:
+        yield f"only {causes} was found in the code"
+
+
+def test_every_field_of_the_journal_is_explained():
+    said = set(re.findall(r'\{ "(VIPD_\w+)", ', sources("checker", "daemon", "dbus")))
+    yield from differences("fields in vipd(8)", said, [name for tag in DAEMON.tags("LOG") for name in tag.split(", ")])
+
+
+def test_every_event_is_listed():
+    declared = re.findall(r'^#define MESSAGE_ID_\w+ "(\w+)"', read("daemon/util/message-ids.h"), re.M)
+    yield from differences("events in vipd(8)", declared, DAEMON.tags("EVENTS"))
+    for name in pages.names():
+        yield from (f"{name}: {value} is no event" for value in re.findall(r"\b[0-9a-f]{32}\b", plain_text(Page(name))) if value not in declared)
+
+
 # --- units --------------------------------------------------------------------------------------------------------------------
 
 
