@@ -7,7 +7,7 @@ import sys
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TREE, "tests/house"))
-from pages import Page  # pylint: disable=wrong-import-position
+from pages import Page, names  # pylint: disable=unused-import,wrong-import-position
 
 PATH = os.path.join(TREE, "man/vipctl.1")
 

@@ -715,6 +715,50 @@ def test_the_manuals_examples_run():
     equal(subprocess.run(["sh", "-c", job], env=env, capture_output=True, text=True, check=False).stdout, "", "the job elsewhere")
 
 
+def command_lines():
+    """Of all manual pages and their examples: [(page, line without its prompt)] that call vipctl, vipd or busctl and end by themselves here."""
+    for name in manual.names():
+        for example in manual.Page(name).examples:
+            for line in example.split("\n"):
+                line = re.sub(r"^[#$] ", "", line)
+                if re.match(r"(vipctl|vipd|vipd-ucarp|busctl)( |$)", line) and not re.search(r" monitor|pidof|--bus=none", line):
+                    yield name, line
+
+
+def test_every_command_line_of_the_manuals_is_understood():
+    """By those who are asked here, where mail is called web2."""
+    os.makedirs("/run/bin", exist_ok=True)
+    write("/run/bin/vipctl", f'#!/bin/sh\nexec {VIPCTL} "$@"\n', 0o755)
+    # the options before -h are read, and nothing is started
+    write("/run/bin/vipd-ucarp", f'#!/bin/sh\nexec {os.path.dirname(bus.VIPD)}/vipd-ucarp "$@" -h\n', 0o755)
+    write("/run/bin/vipd", f'#!/bin/sh\nexec {bus.VIPD} --config-dir={bus.CONFIG} "$@"\n', 0o755)
+    for path in ("/etc/ucarp.key", "/etc/vip.key"):
+        write(path, "secret\n", 0o600)
+    env = environment(PATH=f"/run/bin:{environment()['PATH']}")
+    lines = list(command_lines())
+    equal({line.split()[0] for _, line in lines}, {"vipctl", "vipd", "vipd-ucarp", "busctl"}, "programs in the examples")
+    for page, line in lines:
+        bus.masters()
+        r = subprocess.run(["sh", "-c", line.split(" && ")[0].replace("mail", "web2")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60, env=env)
+        equal(r.returncode, 0, f"{page}: {line}: {r.stdout}{r.stderr}")
+
+
+def test_the_match_of_the_bus_page_hears_takeovers_alone():
+    line = next(line for example in manual.Page("org.vipd1.5").examples for line in example.split("\n") if line.startswith("busctl monitor"))
+    path = "/run/match.log"
+    with open(path, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(["sh", "-c", f"exec {line}"], stdout=out, stderr=subprocess.STDOUT, env=environment())
+    try:
+        wait(lambda: "Monitoring bus" in read(path), "busctl listens")
+        for verb in ("demote", "promote"):
+            done(verb, "web")
+        wait(lambda: "promoted" in read(path), "the takeover")
+        equal("demoted" in read(path), False, "a release")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 # --- elsewhere ----------------------------------------------------------------------------------------------------------------
 
 
