@@ -7,10 +7,14 @@ import pty
 import re
 import select
 import subprocess
+import sys
 import termios
 
 import hosts
-from hosts import check, wait
+from hosts import check, run, wait
+
+sys.path.insert(0, os.path.join(hosts.HERE, "../house"))
+import pages  # noqa: E402
 
 
 def test_status_tells_the_journal_of_the_service(lab):
@@ -97,6 +101,53 @@ def test_a_person_in_a_session_is_asked_for_the_password(lab):
     code, text = demote("correct horse")
     check(code == 0 and "AUTHENTICATION COMPLETE" in text, f"{code} {text}")
     check("demoted" in [reason for _, _, reason in n1.transitions()], "the right one did not")
+
+
+def commands(page, section):
+    """The examples of a section, in order: lines for a shell, or (path, content) of a file."""
+    text = re.search(rf"^\.SH {section}\n(.*?)^\.SH ", page.source, re.M | re.S)[1]
+    for example in (pages.plain(e) for e in re.findall(r"^\.EX\n(.*?)^\.EE$", text, re.M | re.S)):
+        if re.match(r"# (/etc/\S+)\n\[", example):
+            yield re.match(r"# (/etc/\S+)\n", example)[1], example
+        else:
+            yield from (line[2:] for line in example.splitlines() if line[:2] in ("# ", "$ "))
+
+
+def test_the_manual_alone_sets_up_two_hosts_and_says_why_the_master_changed(lab):
+    """Every command of these sections of vipd(8), as it stands there."""
+    page = pages.Page("vipd.8")
+
+    def as_packaged(node):
+        run("systemd-sysusers", f"--root={node.root}")
+        run("journalctl", f"--root={node.root}", "--update-catalog")
+        os.mkdir(f"{node.root}/etc/vipd")
+
+    n1, n2, client = lab.booted(2, as_packaged, vipd=False)
+    check([n1.address, n2.address] == ["192.0.2.1", "192.0.2.2"], "hosts as the manual has them")
+    said = {}
+    for step in commands(page, "TWO HOSTS"):
+        if isinstance(step, tuple):
+            for node, text in ((n1, step[1]), (n2, step[1].replace("AdvSkew=0", "AdvSkew=100"))):
+                node.write(step[0], text)
+            continue
+        if "demote" in step:
+            n1.wait_state("master")
+            n2.listened(advskew=100)
+        for node in (n1,) if "demote" in step else (n1, n2):
+            said[step] = node.run("sh", "-c", step).stdout
+        if "demote" in step:
+            n2.wait_state("master")
+    check(n2.get("Master") == n2.address and n1.get("Master") == n2.address, "both know who it is")
+    wait(lambda: lab.holder("192.0.2.10") == 2, "and it has the address")
+    wait(lambda: n1.transitions()[-1:] == [("master", "backup", "demoted")], "the journal has the change")
+    check(client.ping("192.0.2.10"), "a client reaches it")
+    check(n1.show("vipd.service", "UnitFileState") == "enabled", "it is there after the next boot")
+
+    said = [(step, n1.run("sh", "-c", step).stdout) for step in commands(page, "WHY THE MASTER CHANGED")]
+    everything, changes, status = (text for _, text in said)
+    line = "web: master -> backup (demoted)"
+    check(line in everything and line in changes and line in status, said)
+    check("The reason is demoted." in changes and "The reason is" not in everything, changes)
 
 
 if __name__ == "__main__":
