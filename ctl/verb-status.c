@@ -59,7 +59,7 @@ static void add_state(Status *s, const View *v) {
         g_autofree char *when = when_absolute(v->since_realtime_usec), *ago = when_ago(v->since_realtime_usec);
         g_autofree char *since = v->since_realtime_usec > 0 ? g_strdup_printf(" since %s; %s", when, ago) : NULL;
         g_autofree char *text = g_strconcat(v->state, v->enabled ? "" : " (disabled)", since, NULL);
-        g_autofree char *reason = g_strconcat(v->reason, words_reason(v->reason) ? ": " : NULL, words_reason(v->reason), NULL);
+        g_autofree char *reason = words_why(v);
 
         line(s, "State", words_color(v), text);
         line(s, "Reason", COLOR_NONE, reason);

@@ -59,6 +59,19 @@ static const ViewCheck *failing_check(const View *v) {
         return NULL;
 }
 
+/**
+ * words_why() - a reason as a sentence, with the check that is behind it; the caller frees it
+ */
+char *words_why(const View *v) {
+        const char *words = words_reason(v->reason);
+        const ViewCheck *c = failing_check(v);
+
+        /* a demoted host may have lost to a better one for that alone */
+        if (c && v->demotion > 0 && g_str_equal(v->reason, "preempted"))
+                return g_strdup_printf("%s: %s, while check %s fails here", v->reason, words, c->name);
+        return g_strconcat(v->reason, words ? ": " : NULL, words, NULL);
+}
+
 /* Each returns its sentence if its condition holds. */
 
 static char *advise_conflict(const View *v, const WordsFacts *f) {

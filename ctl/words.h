@@ -13,6 +13,7 @@ typedef struct WordsFacts {
 } WordsFacts;
 
 const char *words_reason(const char *reason); /* NULL: a word that this vipctl does not know */
+char *words_why(const View *v); /* reason and sentence, as status shows them; the caller frees it */
 /* One sentence, or NULL when nothing is wrong; the caller frees it. */
 char *words_advice(const View *v, const WordsFacts *facts);
 /* A few words for a table, or NULL; the caller frees it. */

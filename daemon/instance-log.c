@@ -55,18 +55,51 @@ static LogField *facts(Facts *f, const Instance *i, ElectionState state, const c
 void instance_log_init(InstanceLog *l) {
         *l = (InstanceLog) { .transitions = { .interval_usec = TRANSITIONS_USEC, .burst = TRANSITIONS_BURST } };
         l->checks = (RateLimit) { .interval_usec = CHECKS_USEC, .burst = CHECKS_BURST };
+        l->failing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
                 l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
         for (size_t k = 0; k < N_DIAGNOSIS_CAUSES; k++)
                 l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
 }
 
-/* Of a role that was lost for another of the group: which one, and why. */
+void instance_log_done(InstanceLog *l) {
+        g_clear_pointer(&l->failing, g_hash_table_unref);
+}
+
+static const CheckConfig *find_config(const Instance *i, const char *name) {
+        const GPtrArray *configs = instance_config(i)->checks;
+
+        for (guint k = 0; k < configs->len; k++)
+                if (g_str_equal(((CheckConfig *) g_ptr_array_index(configs, k))->name, name))
+                        return g_ptr_array_index(configs, k);
+        return NULL;
+}
+
+/* The first check that fails with this effect, or NULL. */
+static const char *failing_check(const Instance *i, bool release) {
+        for (guint k = 0; k < instance_checks(i)->len; k++) {
+                const InstanceCheck *check = g_ptr_array_index(instance_checks(i), k);
+                const CheckConfig *c = find_config(i, check->name);
+
+                if (c && check->failed && c->release == release)
+                        return check->name;
+        }
+        return NULL;
+}
+
+/* What is behind a reason: of a role that was lost for another of the group, which one, and why; of one that went elsewhere, the check
+ * that fails here. */
 static const char *explain(const Instance *i, ElectionReason reason, char text[EXPLANATION_BYTES]) {
+        const char *check = failing_check(i, reason == ELECTION_REASON_HEALTH), *name;
         ElectionReason cause;
-        const char *name = instance_sync_cause(i, &cause);
 
         *text = '\0';
+        if (check && reason == ELECTION_REASON_HEALTH)
+                (void) g_snprintf(text, EXPLANATION_BYTES, ", as check %s fails", check);
+        /* it may have been better without, too */
+        else if (check && reason == ELECTION_REASON_PREEMPTED)
+                (void) g_snprintf(text, EXPLANATION_BYTES, ", while check %s fails", check);
+        name = instance_sync_cause(i, &cause);
         if (reason == ELECTION_REASON_SYNC)
                 (void) g_snprintf(text, EXPLANATION_BYTES, ", as %s of its group is not master any more (%s)", name,
                                   election_reason_to_string(cause));
@@ -150,6 +183,20 @@ static const InstanceCheck *find_check(const Instance *i, const char *name) {
         return NULL;
 }
 
+void instance_log_check_known(InstanceLog *l, const char *name) {
+        (void) g_hash_table_add(l->failing, g_strdup(name));
+}
+
+/* Is there anything to say of what a check says now? What failed, fell silent and fails again is no news, nor what another process has said. */
+static bool is_news(InstanceLog *l, const InstanceCheck *check, const InstanceCheck *before) {
+        if (!check->failed || !before->name)
+                (void) g_hash_table_remove(l->failing, check->name);
+        if (check->state == CHECK_STATE_FAILING)
+                return g_hash_table_add(l->failing, g_strdup(check->name));
+        /* what is new and unknown has said nothing yet */
+        return check->failed != before->failed && (before->name || check->state != CHECK_STATE_UNKNOWN);
+}
+
 /**
  * instance_log_check() - a line when the verdict of a check changed, or was first heard and bad
  * @name: of a check of ours
@@ -157,9 +204,9 @@ static const InstanceCheck *find_check(const Instance *i, const char *name) {
  */
 void instance_log_check(InstanceLog *l, const Instance *i, const char *name, const InstanceCheck *before, uint64_t now_usec) {
         const InstanceCheck *check = find_check(i, name);
-        bool first = before->state == CHECK_STATE_UNKNOWN && before->failed && check->state == CHECK_STATE_FAILING;
+        const CheckConfig *c = find_config(i, name);
         const char *instance = instance_config(i)->name;
-        char demotion[16], more[RATELIMIT_TEXT_BYTES];
+        char demotion[16], counts[40] = "", more[RATELIMIT_TEXT_BYTES];
         const LogField fields[] = {
                 { "VIPD_INSTANCE", instance },
                 { "VIPD_CHECK", name },
@@ -169,19 +216,19 @@ void instance_log_check(InstanceLog *l, const Instance *i, const char *name, con
         };
         uint64_t n_suppressed;
 
-        /* what is new and unknown has said nothing yet */
-        if ((!before->name && check->state == CHECK_STATE_UNKNOWN) || (check->failed == before->failed && !first))
-                return;
-        if (!ratelimit_pass(&l->checks, now_usec, &n_suppressed))
+        if (!is_news(l, check, before) || !ratelimit_pass(&l->checks, now_usec, &n_suppressed))
                 return;
         (void) g_snprintf(demotion, sizeof(demotion), "%u", instance_demotion(i));
+        /* one that decides alone says nothing of what others add up to */
+        if (c && !c->release)
+                (void) g_snprintf(counts, sizeof(counts), "; demotion is %s", demotion);
         (void) ratelimit_format(n_suppressed, more);
         log_write(check->failed ? LOG_WARNING : LOG_NOTICE, check->failed ? MESSAGE_ID_CHECK_FAILED_STR : MESSAGE_ID_CHECK_PASSED_STR, fields, 0,
-                  __FILE__, __LINE__, __func__, "%s: check %s %s%s%s; demotion is %s%s", instance, name,
+                  __FILE__, __LINE__, __func__, "%s: check %s %s%s%s%s%s", instance, name,
                   !check->failed                             ? "passes"
                   : check->state == CHECK_STATE_UNKNOWN      ? "has not answered for so long that it counts as failed"
                                                              : "fails",
-                  *check->output != '\0' ? ": " : "", check->output, demotion, more);
+                  *check->output != '\0' ? ": " : "", check->output, counts, more);
 }
 
 /**

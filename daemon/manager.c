@@ -77,6 +77,7 @@ static Slot *slot_free(Slot *s) {
                 return NULL;
         instance_io_free(s->io);
         instance_free(s->instance);
+        instance_log_done(&s->log);
         g_free(s);
         return NULL;
 }
@@ -222,10 +223,12 @@ static void commit_checks(Manager *m) {
 }
 
 /* failing: names, when another process knew; NULL. */
-static void set_checks(Manager *m, const Slot *s, bool trusted, const char *const *failing) {
+static void set_checks(Manager *m, Slot *s, bool trusted, const char *const *failing) {
         GPtrArray *configs = instance_config(s->instance)->checks;
 
         checks_set(m->checks, instance_config(s->instance)->name, configs, trusted, failing);
+        for (guint k = 0; failing && failing[k]; k++)
+                instance_log_check_known(&s->log, failing[k]);
         for (guint k = 0; k < configs->len; k++) {
                 const CheckConfig *c = g_ptr_array_index(configs, k);
                 const Link *link = link_table_find(m->links, c->interface);

@@ -382,7 +382,7 @@ def test_a_restart_of_a_demoted_master(lab):
     check(skews == {120}, f"said {skews}")
     check_adverts_in_time(lab, n1, began)
     check(n1.journal(message_id("SEND_FAILED")) == [], "nothing is sent before there is a link")
-    check(len(told(n1, "FAILED", since=began)) == 3 and told(n1, "PASSED", since=began) == [], "each process says it once")
+    check(told(n1, "FAILED", since=began) == [] and told(n1, "PASSED", since=began) == [], "what is handed over is no news")
     n1.systemctl("start", "thing", "other")
     wait(lambda: n1.get("Demotion") == 0, "well again")
 

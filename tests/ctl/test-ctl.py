@@ -136,6 +136,11 @@ def test_status_shows_peers_and_what_they_are():
         found = as_json("status", "web")[0]
         equal((found["master"], [p["role"] for p in found["peers"]]), ("192.0.2.2", ["master"]), "in JSON")
         equal(manual.complaints(found, "An instance", "More of an instance, from status"), [], "an instance with peers")
+        has(out, "Reason: preempted: a better master was heard\n")
+        bus.append(f"{bus.CONFIG}/web.vip", "[Check uplink]\nType=link\nInterface=gone0\nFall=1\n")
+        done("reload")
+        wait(lambda: bus.value(bus.WEB, "Demotion") == 100, "web is demoted")
+        has(done("status", "web").out, "Reason: preempted: a better master was heard, while check uplink fails here\n")
     finally:
         peer.kill()
         peer.wait()

@@ -136,6 +136,7 @@ static void set_up(Fixture *f, gconstpointer data) {
 
 static void tear_down(Fixture *f, gconstpointer data) {
         instance_free(f->instance);
+        instance_log_done(&f->log);
         g_ptr_array_unref(f->lines);
 }
 
@@ -300,6 +301,92 @@ static void test_a_host_that_does_not_fit_is_told_with_its_fields(Fixture *f, gc
         g_assert_cmpuint(f->lines->len, ==, 5);
 }
 
+/* The instance has one more check from now on. */
+static void configure_check(const Fixture *f, const char *name, bool release) {
+        CheckConfig *c = check_config_new_default(name);
+
+        c->release = release;
+        g_ptr_array_add(instance_config(f->instance)->checks, c);
+}
+
+/* As the manager does it. */
+static void hear(Fixture *f, const char *name, CheckState state, bool failed, const char *output) {
+        InstanceCheck before = { 0 };
+
+        for (guint k = 0; k < instance_checks(f->instance)->len; k++) {
+                const InstanceCheck *known = g_ptr_array_index(instance_checks(f->instance), k);
+
+                if (g_str_equal(known->name, name))
+                        before = (InstanceCheck) { .name = known->name, .state = known->state, .failed = known->failed };
+        }
+        instance_set_check(f->instance, name, state, failed, output, f->now_usec);
+        instance_log_check(&f->log, f->instance, name, &before, f->now_usec);
+}
+
+static void test_a_check_that_fails_is_told_with_what_it_adds_up_to(Fixture *f, gconstpointer data) {
+        configure_check(f, "page", false);
+        become_master(f);
+        hear(f, "page", CHECK_STATE_UNKNOWN, false, "");
+        hear(f, "page", CHECK_STATE_PASSING, false, "200 OK");
+        g_assert_cmpuint(f->lines->len, ==, 0);
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        g_assert_cmpstr(line(f, 0)->text, ==, "web: check page fails: status 503; demotion is 100");
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_CHECK_FAILED_STR);
+        hear(f, "page", CHECK_STATE_PASSING, false, "200 OK");
+        g_assert_cmpstr(line(f, 1)->text, ==, "web: check page passes: 200 OK; demotion is 0");
+        g_assert_cmpuint(f->lines->len, ==, 2);
+}
+
+static void test_a_check_that_releases_says_nothing_of_demotion(Fixture *f, gconstpointer data) {
+        configure_check(f, "port", true);
+        become_master(f);
+        hear(f, "port", CHECK_STATE_UNKNOWN, false, "");
+        hear(f, "port", CHECK_STATE_FAILING, true, "connection refused");
+        g_assert_cmpuint(f->lines->len, ==, 2);
+        g_assert_cmpstr(line(f, 0)->text, ==, "web: master -> backup (health), as check port fails");
+        g_assert_cmpstr(line(f, 1)->text, ==, "web: check port fails: connection refused");
+}
+
+static void test_a_verdict_that_was_told_is_told_again_only_when_it_changes(Fixture *f, gconstpointer data) {
+        configure_check(f, "page", false);
+        become_master(f);
+        /* the first answer of a process that knows nothing */
+        hear(f, "page", CHECK_STATE_UNKNOWN, true, "");
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_CHECK_FAILED_STR), ==, 1);
+        /* its prober was started again */
+        hear(f, "page", CHECK_STATE_UNKNOWN, true, "");
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_CHECK_FAILED_STR), ==, 1);
+        hear(f, "page", CHECK_STATE_PASSING, false, "200 OK");
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_CHECK_FAILED_STR), ==, 2);
+}
+
+static void test_a_verdict_that_was_handed_over_is_no_news(Fixture *f, gconstpointer data) {
+        configure_check(f, "page", false);
+        become_master(f);
+        hear(f, "page", CHECK_STATE_UNKNOWN, true, "");
+        instance_log_check_known(&f->log, "page");
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        g_assert_cmpuint(f->lines->len, ==, 0);
+        hear(f, "page", CHECK_STATE_PASSING, false, "200 OK");
+        g_assert_cmpuint(n_lines(f, MESSAGE_ID_CHECK_PASSED_STR), ==, 1);
+}
+
+static void test_a_role_that_went_to_a_better_host_names_the_check_that_fails(Fixture *f, gconstpointer data) {
+        const InstanceTransition t = { .from = ELECTION_STATE_MASTER, .to = ELECTION_STATE_BACKUP, .reason = ELECTION_REASON_PREEMPTED };
+
+        configure_check(f, "page", false);
+        become_master(f);
+        instance_log_transition(&f->log, f->instance, &t, f->now_usec);
+        hear(f, "page", CHECK_STATE_FAILING, true, "status 503");
+        instance_log_transition(&f->log, f->instance, &t, f->now_usec);
+        g_assert_cmpuint(f->lines->len, ==, 3);
+        g_assert_cmpstr(line(f, 0)->text, ==, "web: master -> backup (preempted)");
+        g_assert_cmpstr(line(f, 2)->text, ==, "web: master -> backup (preempted), while check page fails");
+}
+
 #define ADD(name) g_test_add("/instance-log/" #name, Fixture, NULL, set_up, test_##name, tear_down)
 
 int main(int argc, char **argv) {
@@ -315,5 +402,10 @@ int main(int argc, char **argv) {
         ADD(a_conflict_is_told_with_the_mac_and_so_is_its_end);
         ADD(conflicts_that_come_and_go_are_bounded);
         ADD(a_host_that_does_not_fit_is_told_with_its_fields);
+        ADD(a_check_that_fails_is_told_with_what_it_adds_up_to);
+        ADD(a_check_that_releases_says_nothing_of_demotion);
+        ADD(a_verdict_that_was_told_is_told_again_only_when_it_changes);
+        ADD(a_verdict_that_was_handed_over_is_no_news);
+        ADD(a_role_that_went_to_a_better_host_names_the_check_that_fails);
         return g_test_run();
 }
