@@ -2,19 +2,18 @@
 #include "conflict-watch.h"
 
 #include <string.h>
-#include <time.h>
 
-#include "util/event-priority.h"
+#include "util/alarms.h"
+#include "util/time-util.h"
 
 /* Carries facts into conflict.c and its wishes out. Everything that costs something, from the filter in the kernel to the text, waits for the timer,
  * which has a lower priority than elections. Knows no CARP. */
 
 struct ConflictWatch {
-        sd_event *event;
         Neighbours *neighbours;
         const ConflictWatchOps *ops;
         void *userdata;
-        sd_event_source *timer;
+        Alarm timer;
         NeighbourWatch *watch; /* NULL: not bound */
         const InstanceConfig *config;
         Conflict conflict;
@@ -28,9 +27,7 @@ static void arm(ConflictWatch *w) {
         /* there is something to take back */
         if (!w->conflict.holding && (w->published || w->listening))
                 usec = 0;
-        if (usec != CONFLICT_NEVER)
-                (void) sd_event_source_set_time(w->timer, usec);
-        (void) sd_event_source_set_enabled(w->timer, usec == CONFLICT_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        alarm_set(&w->timer, usec == CONFLICT_NEVER ? USEC_INFINITY : usec, usec);
 }
 
 static const char *format_mac(const uint8_t mac[MAC_BYTES], char text[static 18]) {
@@ -65,12 +62,10 @@ static bool nobody_is_named(const Conflict *c) {
         return true;
 }
 
-static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+static void on_timer(void *userdata, uint64_t now_usec) {
         ConflictWatch *w = userdata;
-        uint64_t now_usec = usec;
         ConflictUpdate update;
 
-        (void) sd_event_now(w->event, CLOCK_BOOTTIME, &now_usec);
         conflict_step(&w->conflict, now_usec, &update);
         w->listening = w->watch && conflict_listens(&w->conflict);
         if (w->watch)
@@ -84,7 +79,6 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         if (update.changed || (w->published && nobody_is_named(&w->conflict)))
                 publish(w);
         arm(w);
-        return 0;
 }
 
 static void on_claim(void *userdata, size_t k, const NeighbourClaim *claim, uint64_t now_usec) {
@@ -94,30 +88,19 @@ static void on_claim(void *userdata, size_t k, const NeighbourClaim *claim, uint
         arm(w);
 }
 
-int conflict_watch_new(ConflictWatch **ret, sd_event *event, Neighbours *neighbours, const ConflictWatchOps *ops, void *userdata) {
+ConflictWatch *conflict_watch_new(Alarms *alarms, Neighbours *neighbours, const ConflictWatchOps *ops, void *userdata) {
         ConflictWatch *w = g_new0(ConflictWatch, 1);
-        int r;
 
-        *w = (ConflictWatch) { .event = sd_event_ref(event), .neighbours = neighbours, .ops = ops, .userdata = userdata };
-        r = sd_event_add_time(event, &w->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, w);
-        if (r >= 0)
-                r = sd_event_source_set_priority(w->timer, EVENT_PRIORITY_NEIGHBOUR);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
-        if (r < 0) {
-                conflict_watch_free(w);
-                return r;
-        }
-        *ret = w;
-        return 0;
+        *w = (ConflictWatch) { .neighbours = neighbours, .ops = ops, .userdata = userdata };
+        alarm_init(&w->timer, alarms, ALARM_LANE_NEIGHBOUR, on_timer, w);
+        return w;
 }
 
 ConflictWatch *conflict_watch_free(ConflictWatch *w) {
         if (!w)
                 return NULL;
         neighbour_watch_free(w->watch);
-        sd_event_source_disable_unref(w->timer);
-        sd_event_unref(w->event);
+        alarm_clear(&w->timer);
         g_free(w);
         return NULL;
 }

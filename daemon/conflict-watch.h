@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <systemd/sd-event.h>
 
 #include "config.h"
 #include "conflict.h"
 #include "io/neighbours.h"
+#include "util/alarms.h"
 
 typedef struct ConflictWatch ConflictWatch;
 
@@ -21,7 +21,7 @@ typedef struct ConflictWatchOps {
         void (*changed)(void *userdata, const char *text, const char *mac);
 } ConflictWatchOps;
 
-int conflict_watch_new(ConflictWatch **ret, sd_event *event, Neighbours *neighbours, const ConflictWatchOps *ops, void *userdata);
+ConflictWatch *conflict_watch_new(Alarms *alarms, Neighbours *neighbours, const ConflictWatchOps *ops, void *userdata);
 ConflictWatch *conflict_watch_free(ConflictWatch *w);
 
 /* Another interface or configuration, borrowed until unbound. Not bound it does nothing. */

@@ -9,7 +9,6 @@
 #include "conflict-watch.h"
 #include "io/announce.h"
 #include "util/cleanup.h"
-#include "util/event-priority.h"
 #include "util/log.h"
 #include "util/ratelimit.h"
 #include "util/time-util.h"
@@ -42,9 +41,9 @@ struct InstanceIo {
         InstanceIoShared shared;
         Instance *instance;
         const InstanceConfig *config; /* the instance's, borrowed */
-        sd_event_source *timer;
-        sd_event_source *bereft; /* runs while the source addresses are those that were */
-        sd_event_source *again;  /* runs while something is to be tried again */
+        Alarm timer;
+        Alarm bereft; /* runs while the source addresses are those that were */
+        Alarm again;  /* runs while something is to be tried again */
         void (*on_again)(void *userdata);
         void *again_userdata;
 
@@ -173,16 +172,23 @@ static int op_hold(void *userdata) {
         return error;
 }
 
-static void try_again(InstanceIo *io) {
-        (void) sd_event_source_set_time_relative(io->again, AGAIN_USEC);
-        (void) sd_event_source_set_enabled(io->again, SD_EVENT_ONESHOT);
+static uint64_t op_now(void *userdata) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
 }
 
-static int on_again(sd_event_source *s, uint64_t usec, void *userdata) {
+static void try_again(InstanceIo *io) {
+        uint64_t usec = op_now(io) + AGAIN_USEC;
+
+        alarm_set(&io->again, usec, usec);
+}
+
+static void on_again(void *userdata, uint64_t now_usec) {
         InstanceIo *io = userdata;
 
         io->on_again(io->again_userdata);
-        return 0;
 }
 
 static void op_release(void *userdata) {
@@ -218,16 +224,7 @@ static void op_announce(void *userdata) {
 static void op_arm(void *userdata, uint64_t deadline_usec) {
         InstanceIo *io = userdata;
 
-        if (deadline_usec != UINT64_MAX)
-                (void) sd_event_source_set_time(io->timer, deadline_usec);
-        (void) sd_event_source_set_enabled(io->timer, deadline_usec == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-}
-
-static uint64_t op_now(void *userdata) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+        alarm_set(&io->timer, deadline_usec, deadline_usec);
 }
 
 const InstanceOps instance_io_ops = {
@@ -239,13 +236,8 @@ const InstanceOps instance_io_ops = {
         .now = op_now,
 };
 
-static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
-        InstanceIo *io = userdata;
-        uint64_t now_usec = usec;
-
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
-        instance_on_timer(io->instance, now_usec);
-        return 0;
+static void on_timer(void *userdata, uint64_t now_usec) {
+        instance_on_timer(((InstanceIo *) userdata)->instance, now_usec);
 }
 
 static DiagnosisSelf self(const InstanceIo *io) {
@@ -318,50 +310,27 @@ static bool has_source(const InstanceIo *io) {
 }
 
 /* The source addresses have not come back. */
-static int on_bereft(sd_event_source *s, uint64_t usec, void *userdata) {
+static void on_bereft(void *userdata, uint64_t now_usec) {
         InstanceIo *io = userdata;
-        uint64_t now_usec = usec;
 
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
         io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
         instance_set_link(io->instance, ELECTION_REASON_NO_SOURCE_ADDRESS, &io->source_ipv4, &io->source_ipv6, now_usec);
-        return 0;
 }
 
 /**
  * instance_io_new() - not bound to any interface yet
  */
-int instance_io_new(InstanceIo **ret, const InstanceIoShared *shared) {
-        g_autoptr(InstanceIo) io = g_new0(InstanceIo, 1);
-        sd_event *event = shared->event;
-        int r;
+InstanceIo *instance_io_new(const InstanceIoShared *shared) {
+        InstanceIo *io = g_new0(InstanceIo, 1);
 
         io->shared = *shared;
         io->link_limit = io->foreign_limit = io->drop_limit =
                 (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
-        r = sd_event_add_time(event, &io->bereft, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_bereft, io);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_add_time(event, &io->again, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_again, io);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(io->again, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_add_time(event, &io->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_timer, io);
-        if (r >= 0)
-                r = conflict_watch_new(&io->conflict, event, shared->neighbours, &conflict_ops, io);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_enabled(io->timer, SD_EVENT_OFF);
-        r = sd_event_source_set_priority(io->timer, EVENT_PRIORITY_TIMER);
-        if (r < 0)
-                return r;
-        /* a lost timer would be a mute master: better a restart */
-        r = sd_event_source_set_exit_on_failure(io->timer, true);
-        if (r < 0)
-                return r;
-        *ret = g_steal_pointer(&io);
-        return 0;
+        alarm_init(&io->timer, shared->alarms, ALARM_LANE_TIMER, on_timer, io);
+        alarm_init(&io->bereft, shared->alarms, ALARM_LANE_NEIGHBOUR, on_bereft, io);
+        alarm_init(&io->again, shared->alarms, ALARM_LANE_NEIGHBOUR, on_again, io);
+        io->conflict = conflict_watch_new(shared->alarms, shared->neighbours, &conflict_ops, io);
+        return io;
 }
 
 static void free_addresses(HeldAddress *addresses, size_t n) {
@@ -417,7 +386,7 @@ static int limit_arp(InstanceIo *io, int ifindex) {
 }
 
 static void unbind(InstanceIo *io) {
-        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
+        alarm_clear(&io->bereft);
         close_ports(io);
         close_device(io);
         (void) limit_arp(io, 0);
@@ -434,9 +403,8 @@ InstanceIo *instance_io_free(InstanceIo *io) {
                 return NULL;
         unbind(io);
         conflict_watch_free(io->conflict);
-        sd_event_source_disable_unref(io->again);
-        sd_event_source_disable_unref(io->bereft);
-        sd_event_source_disable_unref(io->timer);
+        alarm_clear(&io->again);
+        alarm_clear(&io->timer);
         g_free(io);
         return NULL;
 }
@@ -647,12 +615,13 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
         return missing;
 }
 
-static ElectionReason judge(InstanceIo *io, const Link *link) {
+static ElectionReason judge(InstanceIo *io, const Link *link, uint64_t now_usec) {
         const InstanceConfig *c = io->config;
         IpAddress ipv4 = io->source_ipv4, ipv6 = io->source_ipv6;
-        bool had_source = has_source(io), bereft = sd_event_source_get_enabled(io->bereft, NULL) > 0;
+        bool had_source = has_source(io);
+        uint64_t bereft_usec = alarm_is_set(&io->bereft) ? io->bereft.usec : now_usec + BEREFT_USEC;
 
-        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_OFF);
+        alarm_clear(&io->bereft);
         io->source_ipv4 = io->source_ipv6 = (IpAddress) { 0 };
         if (!link->up || !(link->carrier || c->ignore_carrier))
                 return ELECTION_REASON_LINK_DOWN;
@@ -666,9 +635,7 @@ static ElectionReason judge(InstanceIo *io, const Link *link) {
          * whole frames, so the peers need not notice. */
         io->source_ipv4 = ipv4;
         io->source_ipv6 = ipv6;
-        if (!bereft)
-                (void) sd_event_source_set_time_relative(io->bereft, BEREFT_USEC);
-        (void) sd_event_source_set_enabled(io->bereft, SD_EVENT_ONESHOT);
+        alarm_set(&io->bereft, bereft_usec, bereft_usec);
         return ELECTION_REASON_LINK_UP;
 }
 
@@ -723,7 +690,7 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
         if (carrier_back && io->ipv6)
                 transport_port_rejoin(io->ipv6);
 
-        reason = judge(io, link);
+        reason = judge(io, link, now_usec);
         instance_set_link(io->instance, reason, &io->source_ipv4, &io->source_ipv6, now_usec);
         bearer = !io->device ? link : device && device->ifindex == macvlan_ifindex(io->device) ? device : NULL;
         if (bearer && look_at_addresses(io, bearer))

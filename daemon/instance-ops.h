@@ -13,6 +13,7 @@
 #include "io/macvlan.h"
 #include "io/neighbours.h"
 #include "io/transport.h"
+#include "util/alarms.h"
 
 typedef struct InstanceIo InstanceIo;
 
@@ -21,6 +22,7 @@ extern const InstanceOps instance_io_ops; /* userdata: the InstanceIo */
 /* What all instances share; borrowed, and must outlive them. */
 typedef struct InstanceIoShared {
         sd_event *event;
+        Alarms *alarms;
         Transport *transport;
         AddressSocket *addresses;
         Neighbours *neighbours;
@@ -28,7 +30,7 @@ typedef struct InstanceIoShared {
         ArpScope *arp_scope;
 } InstanceIoShared;
 
-int instance_io_new(InstanceIo **ret, const InstanceIoShared *shared);
+InstanceIo *instance_io_new(const InstanceIoShared *shared);
 InstanceIo *instance_io_free(InstanceIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InstanceIo, instance_io_free)
 

@@ -38,6 +38,7 @@ typedef struct Daemon {
         const char *directories[4];
         int log_level; /* from the command line, or -1 */
         sd_event *event;
+        Alarms *alarms;
         Manager *manager;
         Service *service;
         Takeover *takeover;
@@ -62,6 +63,7 @@ static void daemon_clear(Daemon *d) {
         service_free(d->service);
         takeover_free(d->takeover);
         manager_free(d->manager);
+        alarms_free(d->alarms);
         sd_event_unref(d->event);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Daemon, daemon_clear)
@@ -310,11 +312,14 @@ static int build(Daemon *d, const Options *o) {
         };
         int r;
 
-        r = sd_event_default(&d->event);
+        /* not the default one, which asks for its thread in every pass */
+        r = sd_event_new(&d->event);
+        if (r >= 0)
+                r = alarms_new(&d->alarms, d->event);
         if (r >= 0)
                 r = watch_signals(d);
         if (r >= 0)
-                r = manager_new(&d->manager, d->event, runtime_dir(o), state_dir, load, d);
+                r = manager_new(&d->manager, d->event, d->alarms, runtime_dir(o), state_dir, load, d);
         if (r >= 0)
                 r = service_new(&d->service, d->event, d->manager);
         if (r >= 0)
@@ -363,7 +368,7 @@ static int run(Daemon *d, const Options *o) {
         if (r < 0)
                 return EXIT_FAILURE;
         service_ready(d->service);
-        r = sd_event_loop(d->event);
+        r = alarms_loop(d->alarms);
         if (r < 0)
                 log_error_errno(r, "The event loop failed: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

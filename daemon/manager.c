@@ -33,6 +33,7 @@ typedef struct Slot {
 
 struct Manager {
         sd_event *event;
+        Alarms *alarms; /* borrowed */
         char *runtime_dir;
         Persist *persist;
         sd_event_source *save;
@@ -89,7 +90,8 @@ static void slot_destroy(void *data) {
 
 static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output);
 
-int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata) {
+int manager_new(Manager **ret, sd_event *event, Alarms *alarms, const char *runtime_dir, const char *state_dir, ManagerLoad load,
+                void *load_userdata) {
         g_autoptr(Manager) m = g_new0(Manager, 1);
         int r = persist_new(&m->persist, event, state_dir);
 
@@ -99,6 +101,7 @@ int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const c
         if (r < 0)
                 return r;
         m->event = sd_event_ref(event);
+        m->alarms = alarms;
         m->runtime_dir = g_strdup(runtime_dir);
         m->load = load;
         m->load_userdata = load_userdata;
@@ -276,7 +279,9 @@ static void on_again(void *userdata) {
         Slot *s = userdata;
         const InstanceConfig *c = instance_config(s->instance);
 
-        instance_io_update(s->io, c, link_table_find(s->manager->links, c->interface), LINK_CHANGE_NEW, now(s->manager));
+        Manager *m = s->manager;
+
+        instance_io_update(s->io, c, link_table_find(m->links, c->interface), find_device(m, c), LINK_CHANGE_NEW, now(m));
 }
 
 static void load_replay(Manager *m, Instance *i, const InstanceConfig *config) {
@@ -362,27 +367,25 @@ static gint compare_slots(gconstpointer a, gconstpointer b) {
 }
 
 /* config: taken */
-static int add_instance(Manager *m, InstanceConfig *config) {
+static void add_instance(Manager *m, InstanceConfig *config) {
         g_autoptr(InstanceConfig) c = config;
         g_autoptr(Slot) s = g_new0(Slot, 1);
         InstanceObserver observer = { .changed = on_instance_changed, .noticed = on_instance_noticed, .userdata = s };
         const HandoverEntry *handover = find_handover(m, c);
         bool enabled;
         Instance *i;
-        int r;
 
         s->manager = m;
         instance_log_init(&s->log);
-        r = instance_io_new(&s->io, &(InstanceIoShared) {
-                                            .event = m->event,
-                                            .transport = m->transport,
-                                            .addresses = m->addresses,
-                                            .neighbours = m->neighbours,
-                                            .macvlans = m->macvlans,
-                                            .arp_scope = m->arp_scope,
-                                    });
-        if (r < 0)
-                return r;
+        s->io = instance_io_new(&(InstanceIoShared) {
+                                    .event = m->event,
+                                    .alarms = m->alarms,
+                                    .transport = m->transport,
+                                    .addresses = m->addresses,
+                                    .neighbours = m->neighbours,
+                                    .macvlans = m->macvlans,
+                                    .arp_scope = m->arp_scope,
+                            });
         if (persist_is_disabled(m->persist, c->name)) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
                 c->enabled = false;
@@ -408,7 +411,6 @@ static int add_instance(Manager *m, InstanceConfig *config) {
                 instance_set_enabled(i, false, now(m));
         (void) g_steal_pointer(&s);
         tell_added(m, i);
-        return 0;
 }
 
 static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
@@ -503,7 +505,6 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry) {
 static int apply_entry(Manager *m, ConfigEntry *entry) {
         g_autofree char *obstacle = find_obstacle(m, entry->config);
         Slot *s = find_slot(m, entry->name);
-        int r;
 
         if (obstacle) {
                 log_error("%s", obstacle);
@@ -515,10 +516,8 @@ static int apply_entry(Manager *m, ConfigEntry *entry) {
                 update_slot(m, s, entry);
         if (!entry->config || find_slot(m, entry->name))
                 return 0;
-        r = add_instance(m, g_steal_pointer(&entry->config));
-        if (r < 0)
-                log_error_errno(r, "%s: cannot be started: %m", entry->name);
-        return r;
+        add_instance(m, g_steal_pointer(&entry->config));
+        return 0;
 }
 
 static void update_groups(Manager *m) {

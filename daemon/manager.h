@@ -9,6 +9,7 @@
 #include "config-load.h"
 #include "handover.h"
 #include "instance.h"
+#include "util/alarms.h"
 
 typedef struct Manager Manager;
 
@@ -24,7 +25,8 @@ typedef struct ManagerObserver {
 typedef ConfigSet *(*ManagerLoad)(void *userdata);
 
 /* runtime_dir, state_dir: NULL: nothing is noted there. */
-int manager_new(Manager **ret, sd_event *event, const char *runtime_dir, const char *state_dir, ManagerLoad load, void *load_userdata);
+int manager_new(Manager **ret, sd_event *event, Alarms *alarms, const char *runtime_dir, const char *state_dir, ManagerLoad load,
+                void *load_userdata);
 /* Who tells of the units that checks ask for: called with their names (char *) now and whenever they change. */
 void manager_watch_units(Manager *m, void (*watch)(void *userdata, const GPtrArray *units), void *userdata);
 Manager *manager_free(Manager *m);

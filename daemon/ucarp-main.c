@@ -56,6 +56,7 @@ typedef struct Program {
         uint8_t vhid;
         bool stopping;
         sd_event *event;
+        Alarms *alarms;
         Manager *manager;
         Takeover *takeover;
         sd_event_source *interface_check;
@@ -65,6 +66,7 @@ static void program_clear(Program *p) {
         p->interface_check = sd_event_source_disable_unref(p->interface_check);
         p->takeover = takeover_free(p->takeover);
         p->manager = manager_free(p->manager);
+        p->alarms = alarms_free(p->alarms);
         p->event = sd_event_unref(p->event);
         ucarp_options_clear(&p->options);
         g_clear_pointer(&p->name, g_free);
@@ -348,11 +350,13 @@ static int build(Program *p) {
                 .instance_changed = on_changed,
                 .userdata = p,
         };
-        int r = sd_event_default(&p->event);
+        int r = sd_event_new(&p->event);
+        if (r >= 0)
+                r = alarms_new(&p->alarms, p->event);
         if (r >= 0)
                 r = watch_signals(p);
         if (r >= 0)
-                r = manager_new(&p->manager, p->event, NULL, NULL, load, p);
+                r = manager_new(&p->manager, p->event, p->alarms, NULL, NULL, load, p);
         if (r >= 0)
                 r = takeover_new(&p->takeover, p->event);
         if (r >= 0) {
@@ -397,7 +401,7 @@ static int run(Program *p) {
                 auto_fd_clear(&ready_fd);
         }
 
-        r = sd_event_loop(p->event);
+        r = alarms_loop(p->alarms);
         if (r < 0)
                 log_error_errno(r, "The event loop failed: %m");
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
