@@ -26,7 +26,6 @@ typedef struct Keyword {
 
 #define WHY_LINK "vipd leaves the election without link, always"
 #define WHY_ANNOUNCE "announcements are Count=, Interval= and Refresh= of [Announce]"
-#define WHY_MAC "MACAddress=virtual is not there yet: neighbours learn the address anew, from gratuitous ARP"
 #define WHY_ROUTES "vipd holds addresses only; a unit of vipd-master@NAME.target can set routes and rules"
 #define WHY_LVS "vipd does not balance load: IPVS needs a program of its own, hung on vipd-master@NAME.target"
 #define WHY_MAIL "vipd sends no mail; vipctl monitor, the journal and units of vipd-master@NAME.target tell what happens"
@@ -80,9 +79,9 @@ static const Keyword instance_words[] = {
         { "promote_secondaries", HARMLESS, "is a setting of the kernel" },
         { "dont_track_primary", LOST, WHY_LINK },
         { "linkbeat_use_polling", HARMLESS, "the kernel tells of the link" },
-        { "use_vmac", LOST, WHY_MAC },
-        { "use_vmac_addr", LOST, WHY_MAC },
-        { "use_ipvlan", LOST, WHY_MAC },
+        { "use_vmac", CONVERTED, NULL },
+        { "use_vmac_addr", LOST, "with MACAddress=virtual all addresses of an instance are at the virtual MAC of its interface" },
+        { "use_ipvlan", LOST, "vipd has no ipvlan; MACAddress=virtual has a MAC of its own" },
         { "no_accept", LOST, "the addresses are the host's own while it is master" },
         { "smtp_alert", LOST, WHY_MAIL },
         { "virtual_routes", LOST, WHY_ROUTES },
@@ -124,7 +123,7 @@ static const Keyword global_words[] = {
         { "script_user", CONVERTED, NULL },
         { "vrrp_mcast_group4", LOST, "the group is 224.0.0.18, always" },
         { "vrrp_mcast_group6", LOST, "the group is ff02::12, always" },
-        { "vrrp_iptables", LOST, WHY_MAC },
+        { "vrrp_iptables", HARMLESS, "is about what keepalived's virtual MACs must not say or hear; those of vipd need no firewall for it" },
         { "smtp_alert", LOST, WHY_MAIL },
         { "smtp_alert_vrrp", LOST, WHY_MAIL },
         { "lvs_sync_daemon", LOST, WHY_LVS },
@@ -514,6 +513,16 @@ static void read_peers(Vrrp *r) {
         g_string_free(list, TRUE);
 }
 
+static void read_mac(Vrrp *r) {
+        const KeepalivedNode *n = child(r->node, "use_vmac");
+
+        if (!n)
+                return;
+        g_string_append(r->v->vip, "MACAddress=virtual\n");
+        import_note(r->c->i, keepalived_at(n), IMPORT_NOTE,
+                    "use_vmac: becomes MACAddress=virtual; its device is called after the instance, and IPv6 has the MAC of IPv4, 00:00:5e:00:01:VHID");
+}
+
 static void read_announcements(Vrrp *r) {
         const KeepalivedNode *repeat = child(r->node, "garp_master_repeat") ?: global(r->c, "vrrp_garp_master_repeat");
         const KeepalivedNode *pace = child(r->node, "garp_interval") ?: global(r->c, "vrrp_garp_interval");
@@ -626,6 +635,7 @@ static void convert_instance(Context *c, const KeepalivedNode *node) {
         read_source(&r);
         read_peers(&r);
         read_passphrase(&r);
+        read_mac(&r);
         read_announcements(&r);
         read_notify(c, node, r.v, "INSTANCE");
         judge(c->i, node, instance_words, &unknown_word);

@@ -78,7 +78,10 @@ static void add_master(Status *s, const View *v) {
 static void add_election(Status *s, const View *v) {
         g_autoptr(GString) text = g_string_new(NULL);
 
-        g_string_append_printf(text, "%s, VHID %u, AdvBase %u, AdvSkew %u", v->interface, v->vhid, v->advbase, v->advskew);
+        g_string_append(text, v->interface);
+        if (*v->device && !g_str_equal(v->device, v->interface))
+                g_string_append_printf(text, ", virtual MAC on %s", v->device);
+        g_string_append_printf(text, ", VHID %u, AdvBase %u, AdvSkew %u", v->vhid, v->advbase, v->advskew);
         if (v->demotion > 0)
                 g_string_append_printf(text, ", demoted by %" PRIu32, v->demotion);
         if (v->preempt)

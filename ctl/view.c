@@ -155,6 +155,7 @@ static const Field fields[] = {
         { "Master", "master", "s", AT(master), .nullable = true },
         { "VIP", "addresses", "as", .read = read_addresses, .write = json_addresses },
         { "Interface", "interface", "s", AT(interface) },
+        { "Device", "device", "s", AT(device) },
         { "Protocol", "protocol", "s", AT(protocol) },
         { "VHID", "vhid", "y", AT(vhid) },
         { "AdvBase", "advbase", "y", AT(advbase) },

@@ -25,7 +25,7 @@ typedef struct ViewUnit {
 /* The properties of org.vipd1.Instance; strings are "" where there is nothing. */
 typedef struct View {
         char *path;
-        char *name, *description, *state, *reason, *interface, *protocol, *master, *sync_group, *problem, *conflict;
+        char *name, *description, *state, *reason, *interface, *device, *protocol, *master, *sync_group, *problem, *conflict;
         uint8_t vhid, advbase, advskew;
         uint32_t demotion;
         bool preempt, enabled;

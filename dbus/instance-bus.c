@@ -59,6 +59,12 @@ static int append_interface(const Instance *i, sd_bus_message *m) {
         return append_text(m, instance_config(i)->interface);
 }
 
+static int append_device(const Instance *i, sd_bus_message *m) {
+        char device[IF_NAMESIZE];
+
+        return append_text(m, instance_config_device(instance_config(i), device));
+}
+
 static int append_protocol(const Instance *i, sd_bus_message *m) {
         return append_text(m, "carp");
 }
@@ -162,6 +168,7 @@ static const Property properties[] = {
         { "Reason", "s", append_reason, INSTANCE_CHANGE_STATE },
         { "VIP", "as", append_vip, INSTANCE_CHANGE_CONFIG },
         { "Interface", "s", append_interface, INSTANCE_CHANGE_CONFIG },
+        { "Device", "s", append_device, INSTANCE_CHANGE_CONFIG },
         { "Protocol", "s", append_protocol, 0 },
         { "VHID", "y", append_vhid, INSTANCE_CHANGE_CONFIG },
         { "AdvBase", "y", append_advbase, INSTANCE_CHANGE_CONFIG },
@@ -387,6 +394,7 @@ const sd_bus_vtable instance_vtable[] = {
         CHANGING("Reason", "s"),
         CHANGING("VIP", "as"),
         CHANGING("Interface", "s"),
+        CHANGING("Device", "s"),
         CONSTANT("Protocol", "s"),
         CHANGING("VHID", "y"),
         CHANGING("AdvBase", "y"),
