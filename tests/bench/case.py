@@ -40,10 +40,10 @@ def sleep_until(t):
 
 
 class Case:
-    """hurry: whether to be content with less."""
+    """pace: "full", or "quick" or "smoke", for who is content with less."""
 
-    def __init__(self, lab, program, hurry=False):
-        self.lab, self.program, self.hosts, self.hurry = lab, program, program.hosts, hurry
+    def __init__(self, lab, program, pace="full"):
+        self.lab, self.program, self.hosts, self.pace = lab, program, program.hosts, pace
         self.client = lab.client()
 
     def holder(self):

@@ -11,6 +11,7 @@ from lab import check, now, run, wait
 from programs import Election
 
 PER_INTERFACE = 250
+SECONDS = {"full": 10, "quick": 3, "smoke": 1}
 
 
 def many(n):
@@ -66,8 +67,8 @@ class Tally:
 
 
 class Many(Case):
-    def __init__(self, lab, program, hurry=False):
-        super().__init__(lab, program, hurry)
+    def __init__(self, lab, program, pace="full"):
+        super().__init__(lab, program, pace)
         self.elections = program.elections
         self.tracing = counters.Tracing(f"{L.ROOM}/tracing")
         for host in self.hosts:
@@ -117,7 +118,7 @@ class Many(Case):
 
     def use(self):
         """Of master and backup: time on a processor and wake-ups per second, then what would disturb that, by itself."""
-        seconds = 3 if self.hurry else 10
+        seconds = SECONDS[self.pace]
         slept = [counters.wake_ups(self.program.family(host)) for host in self.hosts]
         spent, adverts, took = self.window(seconds, counters.cpu)
         slept = [counters.wake_ups(self.program.family(host)) - before for host, before in zip(self.hosts, slept)]
@@ -153,8 +154,9 @@ class Many(Case):
         # alone, as what two hosts share would be halved
         pss = [counters.pss_kib(self.program.family(master)), None]
         self.program.start(backup)
-        wait(lambda: now() >= self.program.ready_usec, "the start delay", 20)
+        sleep_until(now() + 1_000_000)
         used = self.use()
+        wait(lambda: now() >= self.program.ready_usec, "the start delay", 20)
         pss[1], taken = self.take_over(master, backup)
         for role, kib in zip(used, pss):
             role["pss_kib"] = kib

@@ -44,6 +44,12 @@ class Crash(Case):
         return sample
 
 
+def lease_usec(case, host):
+    """How long the kernel keeps the address without a renewal, as it says itself; 0 if for ever."""
+    valid = [e.valid for e in case.lab.observer.of("address", nsid=host.number, address=VIP, present=True)]
+    return max(valid[-1], 0) * 1_000_000
+
+
 class Killed(Crash):
     """The master's processes are killed; its host lives on, with all that its kernel knows."""
 
@@ -58,7 +64,7 @@ class Killed(Crash):
         lost = [t for t, number, present in self.lab.observer.changes(VIP, at) if number == dead.number and not present]
         end = now()
         self.listen(dead)
-        return self.sample(at, report, held_us=(lost[0] if lost else end) - at, for_ever=not lost)
+        return self.sample(at, report, held_us=(lost[0] if lost else end) - at, for_ever=not lost, lease_us=lease_usec(self, dead))
 
 
 class Frozen(Case):
@@ -79,9 +85,12 @@ class Frozen(Case):
         host, at, report = self.watch(self.freeze, lambda _: True)
         woken = self.woken
         lost = [t for t, number, present in self.lab.observer.changes(VIP, at) if number == host.number and not present]
-        said = [e for e in self.adverts(host, woken) if getattr(e, "advbase", 0) != 255]
+        # as long as it has not been elected again: by then it may have sent one that comes before its address
+        elected = min((t for t, number, present in self.lab.observer.changes(VIP, woken) if number == host.number and present), default=None)
+        said = [e for e in self.adverts(host, woken) if getattr(e, "advbase", 0) != 255 and (not elected or e.t < elected - 20_000)]
         self.listen(host)
         return self.sample(at, report, held_us=(lost[0] if lost else now()) - at, held_on_waking=self.held_on_waking,
+                           lease_us=lease_usec(self, host),
                            adverts_on_waking=len(said), two_on_waking_us=self.two_holders_usec(woken),
                            gap_on_waking_us=max((o.us for o in report.outages if o.start >= woken), default=0))
 

@@ -2,6 +2,7 @@
 """Labs in processes of their own, each with one program in it, and the rounds in which they are asked for samples. Two sides: serve() runs inside
 a lab and is told by lines on standard input what to do; Room and Run are outside."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -17,14 +18,15 @@ import image
 import lab as L
 
 PATIENCE = 150.0  # seconds for one answer
+AT_ONCE, ATTEMPTS = 8, 3  # labs, where numbers mean nothing, and for each of them
 
 
 # The inner side
 
 
-def serve(lab, group, row, hurry):
+def serve(lab, group, row, pace):
     nodes = lab.nodes(row.n_hosts)
-    it = group.case(lab, row.program(lab, nodes, **row.options), hurry)
+    it = group.case(lab, row.program(lab, nodes, **row.options), pace)
     for verb in sys.stdin:
         try:
             if verb == "prepare\n":
@@ -48,7 +50,7 @@ def inside(groups, argument):
     """argument: what follows --inside."""
     name, number, pace = argument.split(":")
     group, row = groups[name], groups[name].rows[int(number)]
-    return L.run_inside(lambda lab: serve(lab, group, row, pace == "hurry"), hosts.BootLab if row.program.systemd else L.Lab)
+    return L.run_inside(lambda lab: serve(lab, group, row, pace), hosts.BootLab if row.program.systemd else L.Lab)
 
 
 # The outer side
@@ -92,10 +94,10 @@ class Room:
 
 
 class Run:
-    """All samples of one group. numbers: which of its rows; hurry: as in case.py."""
+    """All samples of one group. numbers: which of its rows; pace: as in case.py."""
 
-    def __init__(self, script, name, group, n, numbers, hurry, log):
-        self.script, self.name, self.group, self.n, self.hurry, self.log = script, name, group, n, hurry, log
+    def __init__(self, script, name, group, n, numbers, pace, log):
+        self.script, self.name, self.group, self.n, self.pace, self.log = script, name, group, n, pace, log
         self.rooms = {}
         self.samples = {k: [] for k in numbers}
         self.failures = {k: [] for k in numbers}
@@ -103,8 +105,7 @@ class Run:
     def prepare(self, number):
         if number not in self.rooms:
             try:
-                self.rooms[number] = Room(self.script, f"{self.name}:{number}:{'hurry' if self.hurry else 'full'}",
-                                          self.group.rows[number], self.log)
+                self.rooms[number] = Room(self.script, f"{self.name}:{number}:{self.pace}", self.group.rows[number], self.log)
             except image.Unfit as reason:
                 self.failures[number].append(f"skipped: {reason}")
                 return
@@ -154,6 +155,35 @@ class Run:
         progress("")
         self.close()
 
+        self.close()
+
     def close(self):
         for room in self.rooms.values():
             room.close()
+
+    def result(self):
+        """As JSON has it."""
+        rows = self.group.rows
+        return {
+            "title": self.group.title,
+            "rows": [{"program": rows[k].program.name, "setting": rows[k].setting, "samples": self.samples[k], "failures": self.failures[k]}
+                     for k in self.samples],
+        }
+
+
+def smoke(script, groups, names, log):
+    """One sample of each row that is for that, several at once: whether there is a number at all. Returns the runs by name."""
+    runs = {name: Run(script, name, groups[name], 1, groups[name].numbers(smoke=True), "smoke", log) for name in names}
+
+    def one(run, number):
+        # on a machine that has other things to do, a fast election may be over before its time
+        while not run.samples[number] and len(run.failures[number]) < ATTEMPTS:
+            run.prepare(number)
+            run.measure(number, run.accept(number, "ready"))
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for each in [pool.submit(one, run, number) for run in runs.values() for number in run.samples]:
+            each.result()
+    for run in runs.values():
+        run.close()
+    return runs
