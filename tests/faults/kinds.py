@@ -346,19 +346,20 @@ def disturbed(w, node):
     node.may_end = True
     yield
     node.obey()
+    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
     began = now()
 
     def settled():
-        # who ends by it may still be about to
+        # who ends by it may still be about to; and who could not read what it shall do has to be told to read it again
         w.look()
         node.revive()
+        node.vipd.signal(signal.SIGHUP)
         node.refresh()
+        w.watch(0.1)
         return node.vipd.told_usec > began
 
-    wait(settled, f"{node.name} answers again", every=0.05)
+    wait(settled, f"{node.name} answers again", 20)
     node.may_end = False
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
-    node.vipd.signal(signal.SIGHUP)
 
 
 @kind("calls")

@@ -261,7 +261,9 @@ class Node:
     def hears_signals(self):
         """Before it does, one would end it."""
         with contextlib.suppress(OSError), open(f"/proc/{self.vipd.pid}/status") as f:
-            return int(re.search(r"^SigBlk:\s*(\w+)", f.read(), re.M)[1], 16) >> (signal.SIGUSR1 - 1) & 1
+            text = f.read()
+            # who becomes it may block them as well
+            return text.startswith("Name:\tvipd\n") and int(re.search(r"^SigBlk:\s*(\w+)", text, re.M)[1], 16) >> (signal.SIGUSR1 - 1) & 1
         return False
 
     def alive(self):
@@ -374,6 +376,10 @@ class World:
             self.nodes.append(Node(self, lab.hosts[f"n{k}"], 16 + 4 * k))
         self.hosts = [n.host for n in self.nodes]
         self.segment = Segment([h.name for h in self.hosts])
+        for n in self.nodes:
+            # which the kernel adds a moment after the address
+            route = f"route {socket.inet_pton(socket.AF_INET6, n.host.address6).hex()}/80 eth0"
+            wait(lambda n=n, route=route: route in n.heavens(), f"{n.name} has the route to its address")
         self.before = {n.name: n.heavens() for n in self.nodes}
         self.journald = Journal(self) if journal else None
         # who is never ended by us, so that growth can be seen
