@@ -100,7 +100,7 @@ static int parse_part(const char **text, uint64_t *total) {
                 return -EINVAL;
         for (; g_ascii_isdigit(*p); p++) {
                 whole = whole * 10 + (uint64_t) (*p - '0');
-                if (whole > UINT64_C(1000000000))
+                if (whole > USEC_MAX)
                         return -ERANGE;
         }
         if (*p == '.' && g_ascii_isdigit(p[1]))

@@ -59,7 +59,7 @@ static void test_every_variable_has_its_line(void) {
 /* And it says what was meant: every key is known, none is refused, nothing is cut off. */
 static void test_vipd_understands_every_line(void) {
         const char *const variables = "VHID=7\nADVBASE=2\nADVSKEW=100\nPREEMPT=true\nCHECK_HTTP=http://127.0.0.1:8080/a?b=c#d\n"
-                                      "CHECK_TCP=[::1]:80\nCHECK_EXPECT=^ok[ ]#$\nCHECK_INTERVAL=2s\nCHECK_TIMEOUT=500ms\n"
+                                      "CHECK_TCP=[::1]:80\nCHECK_EXPECT=^ok[ ]#$\nCHECK_INTERVAL=1h\nCHECK_TIMEOUT=500ms\n"
                                       "CHECK_RISE=1\nCHECK_FALL=4";
         g_auto(Settings) s = { 0 };
         g_autofree char *directory = g_dir_make_tmp("vipd-test-XXXXXX", NULL), *key = g_strconcat(directory, "/vip.key", NULL),
@@ -83,6 +83,7 @@ static void test_vipd_understands_every_line(void) {
         http = g_ptr_array_index(c->checks, 0);
         g_assert_cmpstr(http->url, ==, "http://127.0.0.1:8080/a?b=c#d");
         g_assert_cmpstr(http->expect, ==, "^ok[ ]#$");
+        g_assert_cmpuint(http->interval_usec, ==, UINT64_C(3600000000));
         g_assert_cmpuint(http->timeout_usec, ==, 500000);
         g_assert_cmpuint(http->fall, ==, 4);
         g_assert_true(http->release);
