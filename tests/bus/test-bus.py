@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import xml.etree.ElementTree as ET
@@ -660,6 +661,81 @@ def test_a_verb_is_told_before_its_reply():
     reply = next(k for k, m in enumerate(messages) if m.get("reply_cookie") == call["cookie"] and m.get("destination") == call["sender"])
     told_before = [m["member"] for m in messages[:reply] if m["type"] == "signal" and m.get("path") == WEB]
     equal(told_before, ["PropertiesChanged", "StateChanged"], "what is told of web before the reply")
+
+
+def attack(kind, members):
+    """Three seconds of it, by nobody; see attack.py, which nobody may not be able to read where it lies."""
+    path = "/run/attack.py"
+    if not os.path.exists(path):
+        shutil.copy(f"{HERE}/attack.py", path)
+        os.chmod(path, 0o755)
+    write("/run/members", members)
+    with open("/run/members", encoding="utf-8") as stdin:
+        return subprocess.Popen([*as_user("nobody"), sys.executable, "-B", path, kind, "3"], stdin=stdin, stdout=subprocess.PIPE, text=True, cwd="/")
+
+
+class Adverts:
+    """When ours leave eth0."""
+
+    def __enter__(self):
+        self.times, self.ending = [], threading.Event()
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind(("eth0", 0))
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self.hear)
+        self.thread.start()
+        return self
+
+    def hear(self):
+        while not self.ending.is_set():
+            try:
+                data, address = self.socket.recvfrom(256)
+            except TimeoutError:
+                continue
+            if address[2] == socket.PACKET_OUTGOING and data[12:14] == b"\x08\x00" and data[23] == 112 and data[35] == 1:
+                self.times.append(time.monotonic())
+
+    def __exit__(self, *unused):
+        self.ending.set()
+        self.thread.join()
+        self.socket.close()
+
+
+def members_of_the_contract():
+    """Everything that can be called, one per line, as attack.py reads it."""
+    found = [(path, interface.get("name"), m.get("name")) for path in (ROOT, WEB)
+             for interface in ET.fromstring(ask(path, "org.freedesktop.DBus.Introspectable", "Introspect")[0]).findall("interface")
+             for m in interface.findall("method")]
+    return "".join(" ".join(m) + "\n" for m in found)
+
+
+def resident_bytes(process):
+    return int(re.search(r"^VmRSS:\s*(\d+)", read(f"/proc/{process.pid}/status"), re.M)[1]) * 1024
+
+
+def test_a_local_user_who_attacks_the_bus_disturbs_no_election():
+    """Without rights, from as many connections as the bus allows: every member with every kind of argument, megabytes, what is no message, signals in
+    the name of others, and match rules by the ten thousand. Who is master stays so and says so in time."""
+    done(WEB2, "DemoteFor", f"uint64:{HOUR}")
+    before, transitions, lines = (told(WEB), told(WEB2)), value(WEB, "Transitions"), len(read("/run/vipd.log").splitlines())
+    with Adverts() as adverts:
+        members, memory = members_of_the_contract(), resident_bytes(Programs.vipd)
+        for kinds in (("calls", "signals", "malformed"), ("oversize", "connections"), ("matches", "calls")):
+            attackers = [attack(kind, members) for kind in kinds]
+            print(f"# {[(kind, int(a.communicate(timeout=60)[0])) for kind, a in zip(kinds, attackers)]}", flush=True)
+        begun = time.monotonic()
+        wait(lambda: properties(WEB), "vipd answers, when the bus passes a question on", 30)
+        wait(lambda: adverts.times and adverts.times[-1] > begun, "and advertises")
+    equal((told(WEB), told(WEB2)), before, "the instances")
+    equal(value(WEB, "Transitions"), transitions, "how often web changed")
+    gaps = [b - a for a, b in zip(adverts.times, adverts.times[1:])]
+    # what a peer would wait for: 3 * AdvBase and more
+    equal(max(gaps) < 3, True, f"no advert is missed by a peer: {gaps}")
+    grown, more = resident_bytes(Programs.vipd) - memory, len(read("/run/vipd.log").splitlines()) - lines
+    print(f"# {grown >> 10} KiB, {more} lines, longest gap {max(gaps):.2f} s")
+    # what a sanitizer keeps of what was freed is its own
+    equal(grown < (64 << 20 if "libasan" not in read(f"/proc/{Programs.vipd.pid}/maps") else 512 << 20), True, f"no memory is used up: {grown} bytes")
+    equal(more < 50, True, f"nor the log: {more} lines")
 
 
 def test_a_frozen_polkit_stops_neither_reads_nor_elections():
