@@ -55,7 +55,7 @@ CtlExit verb_check(Ctl *c) {
                 client_complain("\"%s\" is no directory; check takes the one with the *.vip files", only[0]);
                 return CTL_FAILED;
         }
-        set = config_load(only[0] ? only : NULL, g_getenv("CREDENTIALS_DIRECTORY"));
+        set = config_load_for(config_daemon_user(only[0]), only[0] ? only : NULL, g_getenv("CREDENTIALS_DIRECTORY"));
         text = c->json != JSON_OFF ? diagnostics_json(c, set) : diagnostics_text(set);
         code = output_page(c, text);
         return config_set_n_errors(set) > 0 ? CTL_FAILED : code;

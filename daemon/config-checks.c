@@ -260,6 +260,46 @@ static bool is_useless(const CheckConfig *c, const char *key) {
         return false;
 }
 
+/* The last assignment of this key, or the section's first line. */
+static const ConfigAssignment *find_assignment(const CheckConfig *c, const GPtrArray *assignments, const char *key) {
+        const ConfigAssignment *found = NULL;
+
+        for (guint k = 0; k < assignments->len; k++) {
+                const ConfigAssignment *a = g_ptr_array_index(assignments, k);
+
+                if (config_is_check(a->section) && g_strcmp0(name_of(a->section), c->name) == 0 && (!found || (a->key && g_str_equal(a->key, key))))
+                        found = a;
+        }
+        return found;
+}
+
+/* No probe begins before the last one has ended, so what Interval= and Fall= promise is not kept for a server that hangs. */
+static void warn_slow(const ConfigReader *r, const CheckConfig *c, const GPtrArray *assignments) {
+        const ConfigAssignment *at = find_assignment(c, assignments, "Timeout");
+
+        if (c->timeout_usec <= c->interval_usec || c->type == CHECK_TYPE_UNIT || c->type == CHECK_TYPE_LINK)
+                return;
+        config_diagnose(r->set, false, r->name, at->file, at->line,
+                        "[Check %s]: Timeout= is longer than Interval=, so what hangs is found out only after Fall= times Timeout=", c->name);
+}
+
+/* Once for an instance. With DemotionByte=, and with AdvBase=0, where who is demoted is too slow, others take over in any case. */
+static void warn_without_preempt(const ConfigReader *r, const GPtrArray *assignments) {
+        const CarpConfig *carp = &r->config->carp;
+
+        for (guint k = 0; !carp->preempt && !carp->demotion_byte && carp->advbase > 0 && k < r->config->checks->len; k++) {
+                const CheckConfig *c = g_ptr_array_index(r->config->checks, k);
+                const ConfigAssignment *at = find_assignment(c, assignments, "OnFailure");
+
+                if (c->release)
+                        continue;
+                config_diagnose(r->set, false, r->name, at->file, at->line,
+                                "[Check %s]: OnFailure=demote moves the address only to hosts with Preempt=yes, which this one has not: it would not take over "
+                                "from a peer whose check fails; set Preempt=yes in [CARP] on every host, or OnFailure=release", c->name);
+                return;
+        }
+}
+
 /* What is missing is said where the check is first named; what was given and wrong has been said. */
 static void finish_check(ConfigReader *r, const CheckConfig *c, const GPtrArray *assignments) {
         const ConfigAssignment *first = NULL;
@@ -287,4 +327,10 @@ static void finish_check(ConfigReader *r, const CheckConfig *c, const GPtrArray 
 void config_checks_finish(ConfigReader *r, const GPtrArray *assignments) {
         for (guint k = 0; k < r->config->checks->len; k++)
                 finish_check(r, g_ptr_array_index(r->config->checks, k), assignments);
+        /* what is wrong comes first; it may be these very keys */
+        if (r->failed)
+                return;
+        for (guint k = 0; k < r->config->checks->len; k++)
+                warn_slow(r, g_ptr_array_index(r->config->checks, k), assignments);
+        warn_without_preempt(r, assignments);
 }

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config-access.h"
+
 /* Reads key files line by line. GKeyFile was tried: it knows no line numbers, lets a repeated key win in silence and keeps comments behind
  * values, and all three are what a diagnostic needs. The grammar is the same: sections, Key=Value, # and ; comments. */
 
@@ -164,10 +166,28 @@ static ssize_t read_regular(const char *file, char buffer[CONFIG_FILE_BYTES_MAX 
         return error != 0 ? -error : n;
 }
 
+static int try_to_open(const char *file, char **ret_sentence) {
+        int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0) {
+                int error = errno;
+
+                *ret_sentence = g_strdup(g_strerror(error));
+                return -error;
+        }
+        (void) close(fd);
+        return 0;
+}
+
 bool config_file_read(GPtrArray *assignments, ConfigSet *set, const char *instance, const char *file) {
         g_autofree char *text = g_malloc(CONFIG_FILE_BYTES_MAX + 1);
         ssize_t n = read_regular(file, text);
+        g_autofree char *sentence = NULL;
 
+        if (n >= 0 && config_ask_as(set->user, try_to_open, file, &sentence) < 0)
+                config_diagnose(set, true, instance, file, 0,
+                                "cannot be read: %s (tried as user %s, as which the daemon runs; chgrp the file to %s and chmod it 0640)", sentence,
+                                set->user, set->user);
         if (n == -ENOTSUP || n > CONFIG_FILE_BYTES_MAX)
                 config_diagnose(set, true, instance, file, 0, "not a regular file of at most 64 KiB");
         else if (n < 0)

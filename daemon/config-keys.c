@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "config-access.h"
 #include "config-address.h"
 #include "config-checks.h"
 #include "config-parse.h"
@@ -356,11 +357,25 @@ static void set_key(ConfigReader *r, const char *text) {
         }
 }
 
+static int try_passphrase_file(const char *path, char **ret_sentence) {
+        uint8_t key[CARP_KEY_BYTES_MAX];
+        size_t n;
+        int r = config_read_passphrase_file(path, true, key, &n, ret_sentence);
+
+        explicit_bzero(key, sizeof(key));
+        return r;
+}
+
 static void set_key_from_file(ConfigReader *r, const char *path) {
         CarpConfig *c = &r->config->carp;
-        g_autofree char *sentence = NULL;
+        g_autofree char *sentence = NULL, *theirs = NULL;
         int error = config_read_passphrase_file(path, true, c->key, &c->n_key_bytes, &sentence);
 
+        if (error >= 0 && r->passphrase_file && config_ask_as(r->set->user, try_passphrase_file, path, &theirs) < 0) {
+                sentence = g_strdup_printf("%s (tried as user %s, as which the daemon runs; chgrp the file to %s and chmod it 0640)", theirs, r->set->user,
+                                           r->set->user);
+                error = -EACCES;
+        }
         /* what names no file may be the passphrase, if it starts with a slash */
         if (r->passphrase_file && (error == -ENOENT || error == -ENOTDIR || error == -ENAMETOOLONG))
                 config_error_at(r, r->passphrase_at, "PassphraseFile= names no file that exists");

@@ -219,10 +219,22 @@ static void compare_groups(ConfigSet *set) {
         }
 }
 
+const char *config_daemon_user(const char *directory) {
+        g_autofree char *path = directory ? g_canonicalize_filename(directory, NULL) : NULL;
+
+        /* another directory may be meant for another daemon, as that of a container */
+        return !path || g_strv_contains(default_directories, path) ? "vipd" : NULL;
+}
+
 ConfigSet *config_load(const char *const *directories, const char *credentials) {
+        return config_load_for(NULL, directories, credentials);
+}
+
+ConfigSet *config_load_for(const char *user, const char *const *directories, const char *credentials) {
         ConfigSet *set = g_new0(ConfigSet, 1);
         g_autoptr(GPtrArray) files = NULL;
 
+        set->user = user;
         if (!directories)
                 directories = default_directories;
         set->entries = g_ptr_array_new_with_free_func(config_entry_free);

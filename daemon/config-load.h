@@ -40,6 +40,7 @@ typedef struct ConfigSet {
         unsigned n_untold_errors;
         DaemonConfig daemon;
         bool incomplete; /* a directory could not be read: what is missing is not gone */
+        const char *user; /* who must be able to read the files, too; NULL: nobody else. Borrowed */
 } ConfigSet;
 
 /* directories: NULL-terminated, highest precedence first; NULL: /etc/vipd, /run/vipd, /usr/lib/vipd. A missing directory is
@@ -47,6 +48,10 @@ typedef struct ConfigSet {
  * credentials: $CREDENTIALS_DIRECTORY or NULL; "vipd.NAME" in it is the passphrase when the file gives none.
  * Never fails: what went wrong is in the diagnostics. Caller frees. */
 ConfigSet *config_load(const char *const *directories, const char *credentials);
+/* The same for who checks what a daemon will read that runs as this user: what that one cannot read is an error. */
+ConfigSet *config_load_for(const char *user, const char *const *directories, const char *credentials);
+/* For whom vipd --check and vipctl check read this directory (NULL: all of the system's): a user, or NULL: for who calls. */
+const char *config_daemon_user(const char *directory);
 ConfigSet *config_set_free(ConfigSet *set);
 unsigned config_set_n_errors(const ConfigSet *set);
 /* The first error about this instance as one sentence with its place, or NULL; borrowed from a string owned by the caller. */

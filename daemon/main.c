@@ -361,6 +361,9 @@ static int run(Daemon *d, const Options *o) {
         int r;
 
         r = privileges_reduce("vipd");
+        /* of the system's directories each may be missing; one that was named was meant, and may yet come */
+        if (r >= 0 && o->config_dir && !g_file_test(o->config_dir, G_FILE_TEST_IS_DIR))
+                log_warning("--config-dir=%s: there is no such directory, and so no instance in it", o->config_dir);
         if (r >= 0)
                 r = build(d, o);
         if (r >= 0)
@@ -404,7 +407,7 @@ static int check(const Daemon *d, const Options *o) {
                 (void) fprintf(stderr, "vipd: \"%s\" is no directory; --check takes the one with the *.vip files\n", asked);
                 return EXIT_FAILURE;
         }
-        set = config_load(only[0] ? only : d->directories, g_getenv("CREDENTIALS_DIRECTORY"));
+        set = config_load_for(config_daemon_user(asked), only[0] ? only : d->directories, g_getenv("CREDENTIALS_DIRECTORY"));
         for (guint k = 0; k < set->diagnostics->len; k++) {
                 g_autofree char *text = config_diagnostic_format(g_ptr_array_index(set->diagnostics, k));
 

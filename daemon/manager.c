@@ -319,7 +319,7 @@ static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
 static void write_record(const Manager *m, const InstanceConfig *c) {
         int r = m->runtime_dir ? record_write(m->runtime_dir, c) : 0;
 
-        /* without such a directory there is nobody who would look */
+        /* that there is no such directory has been said */
         if (r < 0 && r != -ENOENT)
                 log_warning_errno(r, "%s: its addresses could not be noted in %s; who cleans up after a crash will not find them: %m",
                                   c->name, m->runtime_dir);
@@ -581,6 +581,10 @@ static void lock_records(Manager *m) {
         if (!m->runtime_dir)
                 return;
         m->lock = record_lock(m->runtime_dir);
+        if (m->lock == -ENOENT)
+                log_warning("%s does not exist: what is held is not noted there, and who cleans up after a crash will not find it; create it for this "
+                            "user, or name another by --runtime-dir=",
+                            m->runtime_dir);
         if (m->lock != -EWOULDBLOCK)
                 return;
         log_warning("%s is that of another vipd, which runs: what it holds is left alone, and what this one holds is not noted there",

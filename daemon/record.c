@@ -41,6 +41,22 @@ int record_lock(const char *runtime_dir) {
         return lock(runtime_dir, O_CREAT);
 }
 
+/* GLib's word for it is lost on those who look up an errno. */
+static int errno_of(const GError *error) {
+        static const struct {
+                int code, number;
+        } codes[] = {
+                { G_FILE_ERROR_ACCES, EACCES }, { G_FILE_ERROR_PERM, EPERM }, { G_FILE_ERROR_NOENT, ENOENT }, { G_FILE_ERROR_NOTDIR, ENOTDIR },
+                { G_FILE_ERROR_ISDIR, EISDIR }, { G_FILE_ERROR_ROFS, EROFS }, { G_FILE_ERROR_NOSPC, ENOSPC }, { G_FILE_ERROR_LOOP, ELOOP },
+                { G_FILE_ERROR_NAMETOOLONG, ENAMETOOLONG }, { G_FILE_ERROR_MFILE, EMFILE }, { G_FILE_ERROR_NFILE, ENFILE },
+        };
+
+        for (size_t k = 0; error->domain == G_FILE_ERROR && k < G_N_ELEMENTS(codes); k++)
+                if (codes[k].code == error->code)
+                        return codes[k].number;
+        return EIO;
+}
+
 int record_write(const char *runtime_dir, const InstanceConfig *config) {
         g_autofree char *path = path_of(runtime_dir, config->name);
         char device[IF_NAMESIZE];
@@ -53,9 +69,7 @@ int record_write(const char *runtime_dir, const InstanceConfig *config) {
 
                 g_string_append_printf(text, "%s\n", ip_prefix_format(&config->addresses[k], prefix));
         }
-        if (g_file_set_contents_full(path, text->str, (gssize) text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
-                return 0;
-        return error->domain == G_FILE_ERROR && error->code == G_FILE_ERROR_NOENT ? -ENOENT : -EIO;
+        return g_file_set_contents_full(path, text->str, (gssize) text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error) ? 0 : -errno_of(error);
 }
 
 void record_remove(const char *runtime_dir, const char *name) {

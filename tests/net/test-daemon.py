@@ -319,5 +319,25 @@ def test_without_a_bus_nobody_tells_of_units(lab):
     a.wait_state("master")
 
 
+def test_directories_that_are_missing_or_closed_are_told(lab):
+    """With the error that the kernel gave. Elections go on."""
+    (n1,) = lab.nodes(1)
+    missing = f"{n1.room}/missing"
+    a = n1.vipd(None, f"--runtime-dir={missing}")
+    a.wait_line(f"{missing} does not exist: what is held is not noted there")
+    a.wait_state("master")
+    check(len(a.grep("not noted|could not be noted")) == 1, f"once: {a.text()}")
+    a.stop()
+    a = n1.vipd(None, f"--config-dir={missing}")
+    a.wait_line(f"--config-dir={missing}: there is no such directory")
+    a.stop()
+    closed = f"{n1.room}/closed"
+    os.mkdir(closed, 0o755)
+    a = n1.vipd(None, f"--runtime-dir={closed}")
+    a.wait_line(f"its addresses could not be noted in {closed}; .*: Permission denied")
+    a.wait_state("master")
+    a.stop()
+
+
 if __name__ == "__main__":
     L.main()

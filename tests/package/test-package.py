@@ -114,6 +114,11 @@ def test_installed_it_runs_and_waits_for_an_instance(lab):
     moment = message_id("STATE_CHANGE").partition("=")[2]
     check("Floating address" in n1.run("journalctl", "--dump-catalog", moment).stdout, "the journal's catalog")
     check(exists(n1, "/usr/share/man/man8/vipd.8.gz") and exists(n1, "/etc/vipd"), "manual page and directory")
+    n1.configure()
+    n1.run("chmod", "0600", "/etc/vipd/key")
+    for command in (["vipd", "--check"], ["vipd", "--check", "/etc/vipd/"], ["vipctl", "check"]):
+        result = n1.run(*command, fail=False)
+        check(result.returncode == 1 and "tried as user vipd" in result.stdout, f"root checks for the daemon: {command}: {result.stdout}")
     take_up(n1)
     n1.wait_state("master")
     n1.wait_role("master")

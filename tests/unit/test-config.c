@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -305,6 +306,76 @@ static void test_each_mistake_has_its_line_and_sentence(Fixture *f, gconstpointe
         }
 }
 
+/* Lines 1 to 6 are those of vip(). */
+static void test_what_checks_cannot_do_is_warned_of(Fixture *f, gconstpointer data) {
+        static const struct {
+                const char *text;
+                unsigned line; /* 0: nothing is told */
+                const char *pattern;
+        } cases[] = {
+                { "[Check a]\nType=tcp\nAddress=h:1\n", 7, "?Check a?: OnFailure=demote moves *Preempt=yes*" },
+                { "[Check a]\nType=tcp\nAddress=h:1\nOnFailure=demote\n", 10, "?Check a?: OnFailure=demote moves *" },
+                { "[Check a]\nType=tcp\nAddress=h:1\nOnFailure=release\n", 0, NULL },
+                { "Preempt=yes\n[Check a]\nType=tcp\nAddress=h:1\n", 0, NULL },
+                { "DemotionByte=yes\n[Check a]\nType=tcp\nAddress=h:1\n", 0, NULL },
+                { "AdvBase=0\n[Check a]\nType=tcp\nAddress=h:1\n", 0, NULL },
+                { "Preempt=yes\n[Check a]\nType=tcp\nAddress=h:1\nTimeout=3s\n", 11, "?Check a?: Timeout= is longer than Interval=*" },
+                { "Preempt=yes\n[Check a]\nType=tcp\nAddress=h:1\nInterval=500ms\n", 8, "?Check a?: Timeout= is longer than Interval=*" },
+                { "Preempt=yes\n[Check a]\nType=tcp\nAddress=h:1\nTimeout=2s\n", 0, NULL },
+                { "Preempt=yes\n[Check a]\nType=unit\nUnit=a.service\nTimeout=3s\n", 0, NULL },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                g_autofree char *text = vip(f, "", cases[k].text);
+                g_autoptr(ConfigSet) set = NULL;
+
+                put(f->high, "web.vip", text);
+                set = load(f);
+                (void) good(set, "web");
+                g_assert_cmpuint(set->diagnostics->len, ==, cases[k].line > 0);
+                if (cases[k].line > 0)
+                        assert_told(set, false, cases[k].line, cases[k].pattern);
+        }
+}
+
+/* Who checks as root sees more than the daemon will. */
+static void test_what_the_daemon_cannot_read_is_an_error(Fixture *f, gconstpointer data) {
+        const char *directories[] = { f->high, NULL };
+        g_autofree char *text = vip(f, "", ""), *key = g_build_filename(f->root, "key", NULL), *file = g_build_filename(f->high, "web.vip", NULL);
+        const struct passwd *nobody = getpwnam("nobody");
+        static const struct {
+                bool own, own_group;
+                mode_t mode, file_mode;
+                const char *pattern;
+        } cases[] = {
+                { false, false, 0600, 0644, "*key cannot be read: *tried as user nobody*chgrp the file to nobody*" },
+                { false, false, 0640, 0644, "*key cannot be read: *tried as user nobody*" },
+                { false, true, 0640, 0644, NULL },
+                { true, false, 0600, 0644, NULL },
+                { true, false, 0600, 0600, "cannot be read: *tried as user nobody*" },
+        };
+
+        if (geteuid() != 0 || !nobody) {
+                g_test_skip("only root sees more than others");
+                return;
+        }
+        g_assert_cmpint(chmod(f->root, 0755), ==, 0);
+        put(f->high, "web.vip", text);
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                g_autoptr(ConfigSet) set = NULL, own = NULL;
+
+                g_assert_cmpint(chown(key, cases[k].own ? nobody->pw_uid : 0, cases[k].own_group ? nobody->pw_gid : 0), ==, 0);
+                g_assert_cmpint(chmod(key, cases[k].mode), ==, 0);
+                g_assert_cmpint(chmod(file, cases[k].file_mode), ==, 0);
+                set = config_load_for("nobody", directories, NULL);
+                g_assert_cmpuint(config_set_n_errors(set), ==, cases[k].pattern != NULL);
+                if (cases[k].pattern)
+                        assert_told(set, true, cases[k].file_mode == 0600 ? 0 : 6, cases[k].pattern);
+                own = config_load(directories, NULL);
+                g_assert_cmpuint(config_set_n_errors(own), ==, 0);
+        }
+}
+
 static const CheckConfig *check(const InstanceConfig *c, guint k) {
         g_assert_cmpuint(k, <, c->checks->len);
         return g_ptr_array_index(c->checks, k);
@@ -312,7 +383,7 @@ static const CheckConfig *check(const InstanceConfig *c, guint k) {
 
 static void test_checks_of_every_type(Fixture *f, gconstpointer data) {
         g_autofree char *text = vip(f, "",
-                                    "[Check haproxy]\nType=unit\nUnit=haproxy.service\n"
+                                    "Preempt=yes\n[Check haproxy]\nType=unit\nUnit=haproxy.service\n"
                                     "[Check uplink]\nType=link\nInterface=eth1\nOnFailure=release\nRise=1\nFall=1\n"
                                     "[Check script]\nType=command\nCommand=/bin/test -e \"/run/a b\"\nInterval=500ms\nTimeout=250ms\nWeight=7\n"
                                     "[Check page]\nType=http\nURL=https://192.0.2.1:8443/health?x=1\nMethod=HEAD\nExpectStatus=200-204 301\n"
@@ -958,6 +1029,8 @@ int main(int argc, char **argv) {
         ADD(every_key_is_read);
         ADD(a_reload_notices_each_of_the_later_keys);
         ADD(each_mistake_has_its_line_and_sentence);
+        ADD(what_checks_cannot_do_is_warned_of);
+        ADD(what_the_daemon_cannot_read_is_an_error);
         ADD(checks_of_every_type);
         ADD(a_reload_notices_each_key_of_a_check);
         ADD(each_mistake_in_a_check_has_its_line_and_sentence);
