@@ -312,7 +312,7 @@ CALLS = {
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
 # What can only end a vipd: it cannot wait, or it got no memory.
 FATAL = {"mmap", "epoll-wait", "epoll-pwait2", "epoll-ctl", "timerfd-settime", "poll", "munmap"}
-PAIRS = [(c, e) for c in CALLS for e in ERRORS[:2]]
+PAIRS = [(c, e) for c in CALLS for e in ("ENOMEM", "EPERM")]
 
 
 def provoke(w, node, action=None):
@@ -364,22 +364,25 @@ def disturbed(w, node):
 
 @kind("calls")
 def failing_call(w):
+    """One call, with one error; while it runs, or if it is not made then, from its start. Each pair in its turn."""
     node = w.some(ends=True)
-    w.pairs = getattr(w, "pairs", None) or w.random.sample(PAIRS, len(PAIRS))
-    call, error = w.pairs.pop()
-    permille, when = w.random.choice([1000, 1000, 300]), w.random.choice(["running", "running", "from its start"])
+    call, error = next(w.pairs)
+    number, value = CALLS[call], getattr(errno, error)
+    permille, when = w.random.choice([1000, 1000, 300]), "while it runs"
     with disturbed(w, node):
-        if when != "running":
+        node.fail(number, value, permille)
+        # each makes it make other calls
+        for action in ("replaced", "reload", "demote", "removed"):
+            provoke(w, node, action)
+            w.watch(0.1)
+        if node.alive() and not node.calls(3):
+            node.obey()
             node.vipd.stop()
-            node.start((CALLS[call], getattr(errno, error), permille))
-        else:
-            node.fail(CALLS[call], getattr(errno, error), permille)
-            # each makes it make other calls
-            for action in ("replaced", "reload", "demote", "removed"):
-                provoke(w, node, action)
-                w.watch(0.1)
-        yield f"{call} says {error} to {node.name}, {permille / 10:.0f} %, {when}", 0.3
-        print(f"{node.calls(3).get(CALLS[call], 0)} times")
+            node.start((number, value, permille))
+            when = "from its start"
+        yield "", 0.3
+        times = node.calls(3).get(number, 0)
+        yield f"{call} says {error} to {node.name}, {permille / 10:.0f} %, {when}: {times} times", 0
 
 
 @kind("calls")
