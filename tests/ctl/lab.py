@@ -17,6 +17,7 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
+STAND_IN = os.environ.get("VIPCTL_STAND_IN", os.path.join(TREE, "build/tests/ctl/stand-in"))
 VIPCTL = os.environ.get("VIPCTL", os.path.join(TREE, "build/ctl/vipctl"))
 
 
@@ -118,6 +119,25 @@ class Terminal:
 
 def on_terminal(*argv, columns=80, env=None, user="root"):
     return Terminal([*bus.as_user(user), VIPCTL, *argv], columns, env).finish()
+
+
+class StandIn:
+    """A service by the daemon's contract whose instance has what no vipd has at will: a check of any name, a conflict, a group; and a property that
+    no vipctl knows, and one of another type than promised."""
+
+    def __init__(self, conflict="", check="disk"):
+        self.environment = dict(os.environ, CONFLICT=conflict, CHECK=check)
+
+    def __enter__(self):
+        bus.stop_vipd()
+        self.process = subprocess.Popen([STAND_IN], env=self.environment)
+        wait(lambda: bus.has_owner(bus.NAME), "the stand-in owns the name")
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+        bus.start_vipd()
+        wait(lambda: bus.properties(bus.WEB), "vipd is back")
 
 
 class Stream:

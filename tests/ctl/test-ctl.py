@@ -12,14 +12,13 @@ import sys
 import time
 
 import manual
-from lab import Stream, TREE, VIPCTL, bus, equal, environment, has, main, on_terminal, read, run, vipctl, wait, write
+from lab import StandIn, Stream, VIPCTL, bus, equal, environment, has, main, on_terminal, read, run, vipctl, wait, write
 
 try:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families
 except ImportError:
     text_string_to_metric_families = None
 
-STAND_IN = os.environ.get("VIPCTL_STAND_IN", os.path.join(TREE, "build/tests/ctl/stand-in"))
 ESCAPE = "\x1b"
 NAMES = ["web", "web2"]
 
@@ -567,25 +566,6 @@ def test_checks_hooks_conflicts_and_what_a_later_daemon_adds_are_shown():
     with StandIn("00:00:5e:00:53:01"):
         has(done("status").out, "Conflict: 00:00:5e:00:53:01\n", "Advice: Somebody else answers for an address of this instance (00:00:5e:00:53:01)")
         has(done("list").out, "address conflict, check fails")
-
-
-class StandIn:
-    """A service by the daemon's contract whose instance has what no vipd has today: checks, a conflict, a group; and a property that no vipctl
-    knows, and one of another type than promised."""
-
-    def __init__(self, conflict=""):
-        self.conflict = conflict
-
-    def __enter__(self):
-        bus.stop_vipd()
-        self.process = subprocess.Popen([STAND_IN], env=dict(os.environ, CONFLICT=self.conflict))
-        wait(lambda: bus.has_owner(bus.NAME), "the stand-in owns the name")
-
-    def __exit__(self, *unused):
-        self.process.kill()
-        self.process.wait()
-        bus.start_vipd()
-        wait(lambda: bus.properties(bus.WEB), "vipd is back")
 
 
 def test_long_output_goes_through_a_pager_without_a_shell():
