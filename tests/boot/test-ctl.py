@@ -16,6 +16,9 @@ from hosts import check, run, wait
 sys.path.insert(0, os.path.join(hosts.HERE, "../house"))
 import pages  # noqa: E402
 
+# of 10 for no protection at all
+METRICS_EXPOSURE_CEILING = 0.5
+
 
 def test_status_tells_the_journal_of_the_service(lab):
     n1, _ = lab.booted(1)
@@ -53,6 +56,71 @@ def test_units_ask_for_the_role_and_nothing_starts_a_daemon_that_was_stopped(lab
         check(result.returncode == 1 and "vipd does not run" in result.stderr, f"{verb}: {result.returncode} {result.stderr}")
     check(n1.run("vipctl", "metrics").stdout.endswith("vipd_up 0\n# EOF\n"), "metrics")
     check(n1.active("vipd.service") == "inactive", "vipd is as it was left")
+
+
+def test_metrics_are_written_for_node_exporter(lab):
+    """By vipd-metrics.timer, which nobody but an administrator starts, into a directory of root's, and, with the drop-in of docs/metrics.md, into
+    one that is not."""
+    directory = "/var/lib/prometheus/node-exporter"
+    service = "vipd-metrics.service"
+    n1, _ = lab.booted(1)
+    n1.wait_state("master")
+
+    def text(where=directory):
+        path = f"{n1.root}{where}/vipd.prom"
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def write(expected=0):
+        result = n1.systemctl("start", service, fail=False)
+        check(result.returncode == expected, f"{result.returncode}: {result.stderr}{n1.run('journalctl', '-u', service).stdout}")
+
+    check(n1.systemctl("is-enabled", "vipd-metrics.timer", fail=False).stdout.strip() == "disabled", "it is not enabled")
+    write()
+    check(n1.show(service, "ConditionResult") == "no", "without the directory it is skipped")
+    n1.run("mkdir", "-p", directory)
+    n1.systemctl("enable", "--now", "vipd-metrics.timer")
+    wait(lambda: 'vipd_state{name="web",state="master"} 1\n' in text(), lambda: f"the first file: {text()}")
+    check("# TYPE vipd_adverts_sent_total counter\n" in text() and text().startswith("# HELP vipd_up "), text())
+    written = os.stat(f"{n1.root}{directory}/vipd.prom")
+    check((written.st_mode & 0o777, written.st_uid) == (0o644, os.stat(f"{n1.root}{directory}").st_uid), f"mode and owner {written}")
+    wait(lambda: os.stat(f"{n1.root}{directory}/vipd.prom").st_ino != written.st_ino, "and a second one", 60)
+    n1.systemctl("stop", "vipd-metrics.timer")
+    wait(lambda: n1.active(service) == "inactive", "it is through")
+    check(os.listdir(f"{n1.root}{directory}") == ["vipd.prom"], os.listdir(f"{n1.root}{directory}"))
+    check(n1.run("journalctl", "-q", "-o", "cat", "-u", service).stdout == "", "what went well is not told")
+
+    # as nobody in particular: the same command line, but for what it prints
+    n1.drop_in("who", "[Service]\nExecStart=sh -c 'id -u; grep -h Cap /proc/self/status'\n", service)
+    write()
+    who = text().split("\n")
+    uid, capabilities = next(line for line in who if line.isdigit()), [line.split()[1] for line in who if line.startswith(("CapPrm", "CapEff", "CapAmb"))]
+    check(uid != "0" and capabilities == ["0" * 16] * 3, who)
+    n1.drop_in("who", "[Service]\nEnvironment=DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/nowhere\n", service)
+    write(1)
+    check(text().split("\n") == who, "a file that could not be made anew stays as it is")
+    check("There is no system bus" in n1.run("journalctl", "-q", "-o", "cat", "-u", service).stdout, "why is in the journal")
+    n1.drop_in("who", "", service)
+
+    n1.systemctl("stop", "vipd")
+    n1.write(f"{directory}/.vipd.prom.new", "what was left by one that was killed\n" * 100)
+    write()
+    check(text() == "# HELP vipd_up Whether vipd runs and answers.\n# TYPE vipd_up gauge\nvipd_up 0\n", text())
+
+    with open(os.path.join(hosts.HERE, "../../docs/metrics.md"), encoding="utf-8") as f:
+        drop_in = re.search(r"```ini\n(\[Unit\]\n.*?)```", f.read(), re.S)[1]
+    other = re.search(r"WorkingDirectory=(.*)", drop_in)[1]
+    n1.run("mkdir", "-p", other)
+    n1.run("chown", "nobody:", other)
+    n1.run("rm", "-r", directory)
+    n1.drop_in("who", drop_in, service)
+    write()
+    check(text(other).endswith("vipd_up 0\n"), "the other directory")
+    report = n1.run("systemd-analyze", "security", "--no-pager", service).stdout
+    exposure = float(re.search(rf"exposure level for {service}: ([\d.]+)", report)[1])
+    check(exposure <= METRICS_EXPOSURE_CEILING, f"exposure {exposure}, the ceiling is {METRICS_EXPOSURE_CEILING}:\n{report}")
 
 
 def test_a_person_in_a_session_is_asked_for_the_password(lab):
