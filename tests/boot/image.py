@@ -21,7 +21,7 @@ PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "ipr
             # what DOWNLOADED needs
             "ifupdown", "net-tools", "libpcap0.8"]
 # packages that lie in /srv, for a test to install
-DOWNLOADED = ["ucarp"]
+DOWNLOADED = ["ucarp", "apt-utils"]
 
 # Nothing here ever reads a manual, and nothing but what a test starts should run.
 TIDY = r"""set -eu
