@@ -57,6 +57,9 @@ struct InstanceIo {
         TransportPort *ipv4, *ipv6; /* NULL: no VIP of that family */
         IpAddress source_ipv4, source_ipv6;
         uint8_t vhid;
+        unsigned n_ways; /* of the last advert, those that still wait */
+        bool sent;       /* by any of them */
+        int send_error;  /* of the first that failed */
         IpAddress group_ipv4; /* joined; AF_UNSPEC: not */
         bool joined_ipv6;
         HeldAddress *addresses;
@@ -87,7 +90,24 @@ static const uint8_t *sender_mac(const InstanceIo *io) {
         return io->device && macvlan_is_owned(io->device) ? macvlan_mac(io->device) : io->mac;
 }
 
-static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *source, const uint8_t *payload) {
+/* One advert reached the wire: good. Every way failed: the first error. */
+static void note_way(InstanceIo *io, int error) {
+        io->sent = io->sent || error >= 0;
+        io->send_error = io->send_error ?: error;
+}
+
+static void on_sent(void *userdata, int error) {
+        InstanceIo *io = userdata;
+        uint64_t now_usec = 0;
+
+        note_way(io, error);
+        if (--io->n_ways > 0)
+                return;
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        instance_on_sent(io->instance, io->sent ? 0 : io->send_error, now_usec);
+}
+
+static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *source, const uint8_t *payload, uint64_t until_usec) {
         IpFrame frame = { .source = *source, .destination = *group_of(io->config, source->family) };
         uint8_t bytes[IP_FRAME_BYTES_MAX];
 
@@ -96,11 +116,10 @@ static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *sour
                 ip_frame_multicast_mac(&frame.destination, frame.destination_mac);
         else
                 memcpy(frame.destination_mac, mac_broadcast, MAC_BYTES);
-        return transport_port_send_frame(port, bytes, ip_frame_build(&frame, payload, bytes));
+        return transport_port_send_soon(port, bytes, ip_frame_build(&frame, payload, bytes), until_usec, on_sent, io);
 }
 
-/* One advert reached the wire: good. Every way failed: the first error. */
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         InstanceIo *io = userdata;
         const CarpConfig *c = &io->config->carp;
         struct {
@@ -108,29 +127,34 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
                 const IpAddress *source;
                 const uint8_t *payload;
         } ways[] = { { io->ipv4, &io->source_ipv4, ipv4 }, { io->ipv6, &io->source_ipv6, ipv6 } };
-        int error = 0;
-        bool sent = false;
 
+        /* the last one still waits for its fellows: what becomes of it is told first */
+        if (io->n_ways > 0)
+                transport_push(io->shared.transport);
+        io->sent = false;
+        io->send_error = 0;
+        /* as long as this counts as one, nobody is told */
+        io->n_ways = 1;
         for (size_t w = 0; w < G_N_ELEMENTS(ways); w++) {
                 if (!ways[w].port || ways[w].source->family == AF_UNSPEC)
                         continue;
                 if (c->n_peers == 0) {
-                        int r = send_group(io, ways[w].port, ways[w].source, ways[w].payload);
-
-                        sent = sent || r >= 0;
-                        error = error ?: r;
-                }
-                for (size_t k = 0; k < c->n_peers; k++) {
                         int r;
 
-                        if (c->peers[k].family != ways[w].source->family)
-                                continue;
-                        r = transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], ways[w].payload);
-                        sent = sent || r >= 0;
-                        error = error ?: r;
+                        io->n_ways++;
+                        r = send_group(io, ways[w].port, ways[w].source, ways[w].payload, until_usec);
+                        if (r != -EINPROGRESS) {
+                                io->n_ways--;
+                                note_way(io, r);
+                        }
                 }
+                for (size_t k = 0; k < c->n_peers; k++)
+                        if (c->peers[k].family == ways[w].source->family)
+                                note_way(io, transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], ways[w].payload));
         }
-        return sent ? 0 : error ?: -ENOTCONN;
+        if (--io->n_ways > 0)
+                return -EINPROGRESS;
+        return io->sent ? 0 : io->send_error ?: -ENOTCONN;
 }
 
 static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
@@ -148,6 +172,8 @@ static int op_hold(void *userdata) {
         uint64_t now_usec = 0;
         int error = 0;
 
+        /* whoever changes addresses may have to wait for the kernel; what others have to say shall not */
+        transport_push(io->shared.transport);
         if (io->device) {
                 error = macvlan_own(io->device);
                 if (error < 0)
@@ -173,10 +199,7 @@ static int op_hold(void *userdata) {
 }
 
 static uint64_t op_now(void *userdata) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+        return clock_usec();
 }
 
 static void try_again(InstanceIo *io) {
@@ -191,10 +214,32 @@ static void on_again(void *userdata, uint64_t now_usec) {
         io->on_again(io->again_userdata);
 }
 
+static int op_renew(void *userdata, uint64_t until_usec) {
+        InstanceIo *io = userdata;
+        int error = 0;
+
+        for (size_t k = 0; k < io->n_addresses; k++) {
+                HeldAddress *h = &io->addresses[k];
+                int r = h->foreign ? 0 : h->held ? address_renew(h->address, until_usec) : op_hold(io);
+
+                error = error ?: r;
+        }
+        return error;
+}
+
+static void on_lease_refused(void *userdata, int error) {
+        InstanceIo *io = userdata;
+        uint64_t now_usec = 0;
+
+        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        instance_on_lease_refused(io->instance, error, now_usec);
+}
+
 static void op_release(void *userdata) {
         InstanceIo *io = userdata;
         char more[RATELIMIT_TEXT_BYTES];
 
+        transport_push(io->shared.transport);
         for (size_t k = 0; k < io->n_addresses; k++) {
                 HeldAddress *h = &io->addresses[k];
                 int r;
@@ -213,23 +258,24 @@ static void op_release(void *userdata) {
         conflict_watch_on_release(io->conflict);
 }
 
-static void op_announce(void *userdata) {
+static void op_announce(void *userdata, uint64_t until_usec) {
         InstanceIo *io = userdata;
         TransportPort *port = io->ipv4 ?: io->ipv6;
 
         for (size_t k = 0; port && k < io->n_addresses; k++)
-                (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address);
+                (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address, until_usec);
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         InstanceIo *io = userdata;
 
-        alarm_set(&io->timer, deadline_usec, deadline_usec);
+        alarm_set(&io->timer, deadline_usec, early_usec);
 }
 
 const InstanceOps instance_io_ops = {
         .send = op_send,
         .hold = op_hold,
+        .renew = op_renew,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
@@ -401,6 +447,7 @@ static void unbind(InstanceIo *io) {
 InstanceIo *instance_io_free(InstanceIo *io) {
         if (!io)
                 return NULL;
+        transport_forget(io->shared.transport, io);
         unbind(io);
         conflict_watch_free(io->conflict);
         alarm_clear(&io->again);
@@ -473,6 +520,7 @@ static int build_addresses(InstanceIo *io) {
                         free_addresses(new, c->n_addresses);
                         return r;
                 }
+                address_on_refusal(new[k].address, on_lease_refused, io);
                 new[k].held = io->adopt;
         }
         io->adopt = false;

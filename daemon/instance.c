@@ -24,6 +24,9 @@
 #define CONTESTED_USEC UINT64_C(1000)
 /* The kernel may end a lease some 20 ms early (net/ipv4/devinet.c, ADDRCONF_TIMER_FUZZ_MINUS), and a timer may be late. */
 #define RENEW_MARGIN_USEC UINT64_C(200000)
+/* So much of an interval an advert may be early. Peers count from the last one they heard, so that early is never late; and what they compare is what
+ * it says. */
+#define EARLY_RATIO 64
 
 struct Instance {
         InstanceConfig *config;
@@ -52,6 +55,7 @@ struct Instance {
         GPtrArray *checks;        /* InstanceCheck */
         unsigned n_sends;         /* in a row that contradict send_demoted */
         bool send_demoted;
+        bool bow_out_waits; /* what waits to be sent is one */
 
         const InstanceGroup *group; /* NULL: of none */
         void *group_userdata;
@@ -147,8 +151,18 @@ static bool holds(const Instance *i) {
         return i->election.state == ELECTION_STATE_MASTER && !i->units_pending;
 }
 
+/* The next advert may leave a little early, when another instance's does: so those of many find together, and stay together. Nothing else may,
+ * and it is never late for it. */
+static uint64_t early_usec(const Instance *i) {
+        uint64_t interval_usec = skew_interval_usec(i->config->carp.advbase, election_advskew(&i->election));
+
+        return i->election.state == ELECTION_STATE_MASTER ? interval_usec / EARLY_RATIO : 0;
+}
+
 static void arm(Instance *i) {
-        i->ops->arm(i->ops_userdata, deadline(i));
+        uint64_t t = deadline(i), advert_usec = election_deadline_usec(&i->election);
+
+        i->ops->arm(i->ops_userdata, t, advert_usec == ELECTION_NEVER ? t : MIN(t, advert_usec - early_usec(i)));
 }
 
 static void notice(Instance *i, InstanceNotice what, int error) {
@@ -156,13 +170,18 @@ static void notice(Instance *i, InstanceNotice what, int error) {
                 i->observer.noticed(i->observer.userdata, i, what, error);
 }
 
-static int hold(Instance *i, uint64_t now_usec) {
+/* Adverts renew the lease, see instance_on_timer(); this is for those that come too slowly. As late as is safe: a lease renewed between two adverts
+ * ends that much later than the peers' patience, should we freeze now. */
+static uint64_t renew_due_usec(const Instance *i, uint64_t now_usec) {
         uint64_t lease_usec = instance_config_lease_sec(i->config) * USEC_PER_SEC;
+
+        return lease_usec > 0 ? now_usec + lease_usec - RENEW_MARGIN_USEC : UINT64_MAX;
+}
+
+static int hold(Instance *i, uint64_t now_usec) {
         int r = i->ops->hold(i->ops_userdata);
 
-        /* Adverts renew the lease, see instance_on_timer(); this is for those that come too slowly. As late as is safe: a lease
-         * renewed between two adverts ends that much later than the peers' patience, should we freeze now. */
-        i->renew_usec = lease_usec > 0 ? now_usec + lease_usec - RENEW_MARGIN_USEC : UINT64_MAX;
+        i->renew_usec = renew_due_usec(i, now_usec);
         if (r < 0) {
                 i->statistics.hold_errors++;
                 notice(i, INSTANCE_NOTICE_ADDRESS_NOT_HELD, r);
@@ -170,10 +189,16 @@ static int hold(Instance *i, uint64_t now_usec) {
         return r;
 }
 
+static int renew(Instance *i, uint64_t now_usec) {
+        i->statistics.lease_renewals++;
+        i->renew_usec = renew_due_usec(i, now_usec);
+        return i->ops->renew(i->ops_userdata, i->election.next_advert_usec);
+}
+
 static void announce_round(Instance *i, uint64_t now_usec) {
         const AnnounceConfig *a = &i->config->announce;
 
-        i->ops->announce(i->ops_userdata);
+        i->ops->announce(i->ops_userdata, i->election.next_advert_usec);
         i->statistics.announcements++;
         if (i->n_announce > 0)
                 i->n_announce--;
@@ -208,12 +233,28 @@ static void announce_again(Instance *i, uint64_t now_usec) {
         i->announce_usec = MIN(i->announce_usec, now_usec + CONTESTED_USEC);
 }
 
+static void note_sent(Instance *i, bool leaving, int error, uint64_t now_usec) {
+        ElectionUpdate ignored;
+
+        i->n_sends = (error < 0) != i->send_demoted ? i->n_sends + 1 : 0;
+        if (error < 0) {
+                i->statistics.send_errors++;
+                notice(i, INSTANCE_NOTICE_SEND_FAILED, error);
+        } else if (leaving)
+                i->statistics.bow_outs_sent++;
+        else
+                i->statistics.adverts_sent++;
+        election_step(&i->election,
+                      &(ElectionEvent) { .type = ELECTION_EVENT_SENT, .u.sent = error >= 0 },
+                      now_usec,
+                      &ignored);
+}
+
 static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec) {
         bool leaving = u->send == ELECTION_SEND_BOW_OUT;
         uint8_t advbase = leaving ? 255 : u->advbase, advskew = leaving ? 255 : u->advskew;
         uint8_t ipv4[CARP_PAYLOAD_BYTES], ipv6[CARP_PAYLOAD_BYTES];
         CarpAdvert by_ipv6;
-        ElectionUpdate ignored;
         int r;
 
         if (i->config->carp.strict_replay &&
@@ -226,19 +267,11 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
         by_ipv6 = i->next;
         memcpy(by_ipv6.digest, i->next_ipv6_digest, CARP_DIGEST_BYTES);
         carp_encode(&by_ipv6, ipv6);
-        r = i->ops->send(i->ops_userdata, ipv4, ipv6);
-        i->n_sends = (r < 0) != i->send_demoted ? i->n_sends + 1 : 0;
-        if (r < 0) {
-                i->statistics.send_errors++;
-                notice(i, INSTANCE_NOTICE_SEND_FAILED, r);
-        } else if (leaving)
-                i->statistics.bow_outs_sent++;
+        r = i->ops->send(i->ops_userdata, ipv4, ipv6, leaving ? UINT64_MAX : i->election.next_advert_usec);
+        if (r != -EINPROGRESS)
+                note_sent(i, leaving, r, now_usec);
         else
-                i->statistics.adverts_sent++;
-        election_step(&i->election,
-                      &(ElectionEvent) { .type = ELECTION_EVENT_SENT, .u.sent = r >= 0 },
-                      now_usec,
-                      &ignored);
+                i->bow_out_waits = leaving;
 }
 
 static const IpAddress *own_source(const Instance *i) {
@@ -608,7 +641,10 @@ static void give_up_address(Instance *i, uint64_t now_usec) {
  * The election goes first: only a host that is still master after it may touch a lease.
  */
 void instance_on_timer(Instance *i, uint64_t now_usec) {
-        step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
+        uint64_t due_usec = election_deadline_usec(&i->election);
+        bool early = i->election.state == ELECTION_STATE_MASTER && now_usec < due_usec && due_usec - now_usec <= early_usec(i);
+
+        step(i, &(ElectionEvent) { .type = early ? ELECTION_EVENT_READVERTISE : ELECTION_EVENT_TIMER }, NULL, now_usec);
         if (i->n_sends >= SENDS_IN_A_ROW) {
                 i->n_sends = 0;
                 i->send_demoted = !i->send_demoted;
@@ -619,15 +655,38 @@ void instance_on_timer(Instance *i, uint64_t now_usec) {
         /* renew now what would be due before the next advert wakes us */
         if (i->renew_usec <= now_usec || (i->renew_usec < election_deadline_usec(&i->election) &&
                                           i->election.attempted_usec == now_usec)) {
-                i->statistics.lease_renewals++;
-                if (hold(i, now_usec) < 0) {
-                        give_up_address(i, now_usec);
+                int r = renew(i, now_usec);
+
+                if (r < 0) {
+                        instance_on_lease_refused(i, r, now_usec);
                         return;
                 }
         }
         if (i->announce_usec <= now_usec)
                 announce_round(i, now_usec);
         arm(i);
+}
+
+/**
+ * instance_on_sent() - an advert that waited has left, or could not
+ *
+ * From within any op of any instance: it only notes it. What follows comes with the timer.
+ */
+void instance_on_sent(Instance *i, int error, uint64_t now_usec) {
+        note_sent(i, i->bow_out_waits, error, now_usec);
+        if (i->n_sends >= SENDS_IN_A_ROW)
+                i->ops->arm(i->ops_userdata, now_usec, now_usec);
+}
+
+/**
+ * instance_on_lease_refused() - a lease could not be renewed, and ends soon
+ */
+void instance_on_lease_refused(Instance *i, int error, uint64_t now_usec) {
+        if (!holds(i))
+                return;
+        i->statistics.hold_errors++;
+        notice(i, INSTANCE_NOTICE_ADDRESS_NOT_HELD, error);
+        give_up_address(i, now_usec);
 }
 
 /**

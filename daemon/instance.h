@@ -18,14 +18,19 @@
 
 typedef struct Instance Instance;
 
-/* What an instance needs done. None may block or call back into the instance. */
+/* What an instance needs done. None may block, or call back into the instance but by instance_on_sent(). */
 typedef struct InstanceOps {
-        /* to every peer, by each family that is spoken, its payload; 0 or -errno */
-        int (*send)(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]);
+        /* to every peer, by each family that is spoken, its payload; 0 or -errno. -EINPROGRESS: it leaves when this pass of the loop is over, but
+         * not after until_usec, and instance_on_sent() is called then. */
+        int (*send)(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec);
         int (*hold)(void *userdata);      /* add what is missing and renew the lease of the rest; idempotent; 0 or -errno */
+        /* Renew the lease of what is held, with others', when this pass is over but not after until_usec; 0 or -errno, and what is refused later
+         * is told to instance_on_lease_refused(). */
+        int (*renew)(void *userdata, uint64_t until_usec);
         void (*release)(void *userdata);  /* drop what we hold */
-        void (*announce)(void *userdata); /* one round of gratuitous ARP and NA for every address */
-        void (*arm)(void *userdata, uint64_t deadline_usec); /* call instance_on_timer() then; UINT64_MAX: not */
+        void (*announce)(void *userdata, uint64_t until_usec); /* one round of gratuitous ARP and NA for every address; as late as send may be */
+        /* Call instance_on_timer() then; UINT64_MAX: not. From early_usec on it may be called, when the timer of another instance is due. */
+        void (*arm)(void *userdata, uint64_t deadline_usec, uint64_t early_usec);
         uint64_t (*now)(void *userdata); /* CLOCK_BOOTTIME at this very moment: to measure by, never to decide by */
 } InstanceOps;
 
@@ -126,6 +131,8 @@ void instance_replay_import(Instance *i, const ReplayState *state);
 void instance_set_link(Instance *i, ElectionReason reason, const IpAddress *ipv4, const IpAddress *ipv6, uint64_t now_usec);
 CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpAdvert *advert, uint64_t now_usec);
 void instance_on_timer(Instance *i, uint64_t now_usec);
+void instance_on_sent(Instance *i, int error, uint64_t now_usec);          /* of an advert that waited; 0 or -errno */
+void instance_on_lease_refused(Instance *i, int error, uint64_t now_usec); /* of a renewal that waited */
 void instance_on_address_missing(Instance *i, uint64_t now_usec); /* somebody else removed one of ours: put it back at once */
 void instance_on_carrier_back(Instance *i, uint64_t now_usec);    /* or the MAC changed: announce again if master */
 

@@ -592,12 +592,26 @@ static void lock_records(Manager *m) {
         g_clear_pointer(&m->runtime_dir, g_free);
 }
 
+static void on_pass_begins(void *userdata) {
+        transport_gather(((Manager *) userdata)->transport);
+}
+
+/* Adverts first, for which others wait; then the leases. */
+static void on_pass_ends(void *userdata) {
+        Manager *m = userdata;
+
+        transport_flush(m->transport);
+        address_socket_flush(m->addresses);
+}
+
 int manager_start(Manager *m, GPtrArray *handover) {
         g_autoptr(ConfigSet) set = NULL;
         RecordTools tools;
         int r;
 
         r = address_socket_new(&m->addresses);
+        if (r >= 0)
+                r = address_socket_watch(m->addresses, m->event);
         if (r >= 0)
                 r = macvlan_control_new(&m->macvlans, m->event);
         if (r >= 0)
@@ -615,6 +629,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
                 return r;
         }
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
+        alarms_observe(m->alarms, ALARM_LANE_TIMER, on_pass_begins, on_pass_ends, m);
         lock_records(m);
         tools = (RecordTools) { .links = m->links, .addresses = m->addresses, .macvlans = m->macvlans, .arp_scope = m->arp_scope };
         set = m->load(m->load_userdata);

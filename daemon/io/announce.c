@@ -20,14 +20,24 @@ int announce_once(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAdd
         return transport_port_send_frame(port, frame, ARP_FRAME_BYTES);
 }
 
-int announce_address(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAddress *address) {
-        uint8_t frame[ARP_FRAME_BYTES];
-        int r = announce_once(port, mac, address), q;
+static int send_soon(TransportPort *port, const uint8_t *frame, size_t n_bytes, uint64_t until_usec) {
+        int r = transport_port_send_soon(port, frame, n_bytes, until_usec, NULL, NULL);
 
-        if (address->family == AF_INET6)
-                return r;
+        return r == -EINPROGRESS ? 0 : r;
+}
+
+int announce_address(TransportPort *port, const uint8_t mac[MAC_BYTES], const IpAddress *address, uint64_t until_usec) {
+        uint8_t frame[ND_FRAME_BYTES];
+        int r, q;
+
+        if (address->family == AF_INET6) {
+                nd_frame_build(mac, address, frame);
+                return send_soon(port, frame, ND_FRAME_BYTES, until_usec);
+        }
+        arp_frame_build(ARP_FORM_REQUEST, mac, address, frame);
+        r = send_soon(port, frame, ARP_FRAME_BYTES, until_usec);
         arp_frame_build(ARP_FORM_REPLY, mac, address, frame);
-        q = transport_port_send_frame(port, frame, ARP_FRAME_BYTES);
+        q = send_soon(port, frame, ARP_FRAME_BYTES, until_usec);
         return r < 0 ? r : q;
 }
 

@@ -9,7 +9,6 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "util/cleanup.h"
 #include "util/event-priority.h"
@@ -31,6 +30,8 @@
 #define BUSY_FRAMES 512
 #define BREAK_USEC UINT64_C(100)
 #define REST_USEC USEC_PER_MSEC
+/* So many leave together; the first of them should not wait long for the last. */
+#define OUTBOX_FRAMES 64
 #define N_GROUPS 4
 #define N_VHIDS 256
 
@@ -45,6 +46,27 @@ typedef struct Group {
         unsigned n_joins;
 } Group;
 
+/* A frame that waits for others. */
+typedef struct Waiting {
+        TransportPort *port; /* NULL: it has left */
+        size_t n_bytes;
+        uint64_t until_usec;
+        TransportSent sent; /* NULL: nobody is told */
+        void *userdata;
+        int error;
+} Waiting;
+
+/* What waits, in its order, and the room to send it in: see send_waiting(). */
+typedef struct Outbox {
+        Waiting waiting[OUTBOX_FRAMES];
+        uint8_t frames[OUTBOX_FRAMES][FRAME_BYTES_MAX];
+        struct mmsghdr messages[OUTBOX_FRAMES];
+        struct iovec vectors[OUTBOX_FRAMES];
+        struct sockaddr_ll to[OUTBOX_FRAMES];
+        unsigned n;
+        bool gathering;
+} Outbox;
+
 struct Transport {
         sd_event *event;
         GPtrArray *ports;
@@ -54,6 +76,7 @@ struct Transport {
         struct mmsghdr messages[BATCH];
         struct iovec vectors[BATCH];
         uint8_t frames[BATCH][FRAME_BYTES_MAX];
+        Outbox outbox;
 };
 
 struct TransportPort {
@@ -213,13 +236,6 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
         examine(p, frame, n, verdict, now_usec);
 }
 
-static uint64_t clock_usec(void) {
-        struct timespec now = { 0 };
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
-
 /* The loop's own time stands still during a pass; what a flood costs is measured by the clock. */
 static void rest_when_tired(Transport *t, uint64_t began_usec, unsigned n_frames) {
         if (began_usec - t->read_usec > BREAK_USEC) {
@@ -365,6 +381,7 @@ int transport_port_acquire(Transport *t, int ifindex, int family, TransportPort 
 TransportPort *transport_port_release(TransportPort *p) {
         if (!p || --p->n_users > 0)
                 return NULL;
+        transport_push(p->transport);
         g_ptr_array_remove_fast(p->transport->ports, p);
         return port_free(p);
 }
@@ -432,12 +449,17 @@ void transport_port_rejoin(TransportPort *p) {
         }
 }
 
-int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_bytes) {
-        struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = p->ifindex, .sll_halen = MAC_BYTES };
-
+static void address_frame(const TransportPort *p, const uint8_t *frame, struct sockaddr_ll *ret) {
+        *ret = (struct sockaddr_ll) { .sll_family = AF_PACKET, .sll_ifindex = p->ifindex, .sll_halen = MAC_BYTES };
         /* the EtherType is in network order where it stands */
-        memcpy(&to.sll_protocol, frame + ETHERTYPE_OFFSET, sizeof(to.sll_protocol));
-        memcpy(to.sll_addr, frame, MAC_BYTES);
+        memcpy(&ret->sll_protocol, frame + ETHERTYPE_OFFSET, sizeof(ret->sll_protocol));
+        memcpy(ret->sll_addr, frame, MAC_BYTES);
+}
+
+static int send_now(const TransportPort *p, const uint8_t *frame, size_t n_bytes) {
+        struct sockaddr_ll to;
+
+        address_frame(p, frame, &to);
         for (int k = 0; k < 2; k++) {
                 if (sendto(p->packet_fd, frame, n_bytes, MSG_DONTWAIT, (struct sockaddr *) &to, sizeof(to)) >= 0)
                         return 0;
@@ -446,6 +468,98 @@ int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_b
                         break;
         }
         return -errno;
+}
+
+/* All that waits on the port of the first frame, in one system call. One that is refused is tried alone, and those behind it go on. */
+static void send_waiting(Outbox *o, unsigned first) {
+        TransportPort *p = o->waiting[first].port;
+        unsigned order[OUTBOX_FRAMES], n = 0, n_sent = 0;
+
+        for (unsigned k = first; k < o->n; k++) {
+                if (o->waiting[k].port != p)
+                        continue;
+                address_frame(p, o->frames[k], &o->to[n]);
+                o->vectors[n] = (struct iovec) { .iov_base = o->frames[k], .iov_len = o->waiting[k].n_bytes };
+                o->messages[n].msg_hdr = (struct msghdr) {
+                        .msg_name = &o->to[n], .msg_namelen = sizeof(o->to[n]), .msg_iov = &o->vectors[n], .msg_iovlen = 1
+                };
+                o->waiting[k].port = NULL;
+                order[n++] = k;
+        }
+        while (n_sent < n) {
+                int r = sendmmsg(p->packet_fd, o->messages + n_sent, n - n_sent, MSG_DONTWAIT);
+                Waiting *w;
+
+                if (r > 0) {
+                        n_sent += (unsigned) r;
+                        continue;
+                }
+                w = &o->waiting[order[n_sent]];
+                w->error = send_now(p, o->frames[order[n_sent]], w->n_bytes);
+                n_sent++;
+        }
+}
+
+/* Who is told may send, at once or soon. */
+static void tell(Waiting *waiting, unsigned n) {
+        for (unsigned k = 0; k < n; k++)
+                if (waiting[k].sent)
+                        waiting[k].sent(waiting[k].userdata, waiting[k].error);
+}
+
+void transport_push(Transport *t) {
+        Outbox *o = &t->outbox;
+        Waiting told[OUTBOX_FRAMES];
+        unsigned n = o->n;
+        uint64_t now_usec;
+
+        if (n == 0)
+                return;
+        now_usec = clock_usec();
+        for (unsigned k = 0; k < n; k++) {
+                if (now_usec <= o->waiting[k].until_usec)
+                        continue;
+                o->waiting[k].port = NULL;
+                o->waiting[k].error = -ETIME;
+        }
+        for (unsigned k = 0; k < n; k++)
+                if (o->waiting[k].port)
+                        send_waiting(o, k);
+        memcpy(told, o->waiting, n * sizeof(Waiting));
+        o->n = 0;
+        tell(told, n);
+}
+
+void transport_gather(Transport *t) {
+        t->outbox.gathering = true;
+}
+
+void transport_flush(Transport *t) {
+        t->outbox.gathering = false;
+        transport_push(t);
+}
+
+void transport_forget(Transport *t, const void *userdata) {
+        for (unsigned k = 0; k < t->outbox.n; k++)
+                if (t->outbox.waiting[k].userdata == userdata)
+                        t->outbox.waiting[k].sent = NULL;
+}
+
+int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_bytes) {
+        transport_push(p->transport);
+        return send_now(p, frame, n_bytes);
+}
+
+int transport_port_send_soon(TransportPort *p, const uint8_t *frame, size_t n_bytes, uint64_t until_usec, TransportSent sent, void *userdata) {
+        Outbox *o = &p->transport->outbox;
+
+        if (!o->gathering || n_bytes > FRAME_BYTES_MAX)
+                return transport_port_send_frame(p, frame, n_bytes);
+        if (o->n == OUTBOX_FRAMES)
+                transport_push(p->transport);
+        o->waiting[o->n] = (Waiting) { .port = p, .n_bytes = n_bytes, .until_usec = until_usec, .sent = sent, .userdata = userdata };
+        memcpy(o->frames[o->n++], frame, n_bytes);
+        return -EINPROGRESS;
 }
 
 static void pin_source(struct msghdr *m, int ifindex, const IpAddress *source) {

@@ -40,6 +40,15 @@ void transport_port_rejoin(TransportPort *p); /* after link-up: a switch that fo
 
 /* Sends a whole Ethernet frame (advert, ARP or NA) on the port's interface. 0 or -errno; never waits. */
 int transport_port_send_frame(TransportPort *p, const uint8_t *frame, size_t n_bytes);
+/* The same, but between transport_gather() and transport_flush() it waits for others, and leaves with them in one system call; behind what waits
+ * already, and before anything that the port sends at once. -EINPROGRESS: it waits, and `sent` will be told, 0 or -errno; -ETIME: it was not sent, as
+ * by then it was later than until_usec, and who slept must not speak before he knows. */
+typedef void (*TransportSent)(void *userdata, int error);
+int transport_port_send_soon(TransportPort *p, const uint8_t *frame, size_t n_bytes, uint64_t until_usec, TransportSent sent, void *userdata);
+void transport_gather(Transport *t);
+void transport_flush(Transport *t); /* ends it */
+void transport_push(Transport *t);  /* what waits leaves now, before somebody waits for the kernel */
+void transport_forget(Transport *t, const void *userdata); /* who is told goes away */
 /* Sends an advert to a unicast peer by the kernel's own routing and neighbour table, TTL 255. 0 or -errno; never waits. */
 int transport_port_send_unicast(TransportPort *p, const IpAddress *source, const IpAddress *peer,
                                 const uint8_t payload[CARP_PAYLOAD_BYTES]);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 #include "util/cleanup.h"
 #include "util/event-priority.h"
@@ -36,13 +35,6 @@ struct Alarms {
         AutoFd jump_fd;
         sd_event_source *jump;
 };
-
-static uint64_t clock_usec(void) {
-        struct timespec now = { 0 };
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
 
 /* Places begin at 1, so that k's children are 2k and 2k + 1. */
 static Alarm *at(const Lane *l, guint place) {

@@ -387,7 +387,7 @@ static void test_announcement(Fixture *f, gconstpointer data) {
         bool forms[3] = { 0 };
 
         listen_for(f, AF_INET);
-        g_assert_cmpint(announce_address(f->port, mac_here, &ipv4), ==, 0);
+        g_assert_cmpint(announce_address(f->port, mac_here, &ipv4, UINT64_MAX), ==, 0);
         for (unsigned k = 0; k < 2; k++) {
                 (void) hear(f, is_arp, frame);
                 g_assert_cmpmem(frame, MAC_BYTES, mac_broadcast, MAC_BYTES);
@@ -397,13 +397,13 @@ static void test_announcement(Fixture *f, gconstpointer data) {
                 forms[frame[21]] = true;
         }
         g_assert_true(forms[1] && forms[2]); /* a request and a reply */
-        g_assert_cmpint(announce_address(f->port, mac_here, &ipv6), ==, 0);
+        g_assert_cmpint(announce_address(f->port, mac_here, &ipv6, UINT64_MAX), ==, 0);
         (void) hear(f, is_na, frame);
         g_assert_cmpmem(frame + 62, 16, ipv6.bytes, 16);
         g_assert_cmpmem(frame + 80, MAC_BYTES, mac_here, MAC_BYTES);
         ip("link set eth0 down");
-        g_assert_cmpint(announce_address(f->port, mac_here, &ipv4), ==, -ENETDOWN);
-        g_assert_cmpint(announce_address(f->port, mac_here, &ipv6), ==, -ENETDOWN);
+        g_assert_cmpint(announce_address(f->port, mac_here, &ipv4, UINT64_MAX), ==, -ENETDOWN);
+        g_assert_cmpint(announce_address(f->port, mac_here, &ipv6, UINT64_MAX), ==, -ENETDOWN);
 }
 
 /* The news that a link was down waits in the socket, and must not be the answer to the first advert after it. */

@@ -8,7 +8,7 @@
 /* A machine with one daemon and one instance per segment: the shipped instances and their group. Every call into them is one pass of the loop, put
  * between check_pass_begin() and check_pass_end(). Leases are left to the other simulator. */
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         Side *s = userdata;
         World *w = s->host->world;
         Packet packet = { .source = s->source, .side = s->number, .from = s->host->number };
@@ -48,14 +48,18 @@ static int op_hold(void *userdata) {
         return 0;
 }
 
+static int op_renew(void *userdata, uint64_t until_usec) {
+        return op_hold(userdata);
+}
+
 static void op_release(void *userdata) {
         ((Side *) userdata)->held = false;
 }
 
-static void op_announce(void *userdata) {
+static void op_announce(void *userdata, uint64_t until_usec) {
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         Side *s = userdata;
         World *w = s->host->world;
 
@@ -69,6 +73,7 @@ static uint64_t op_now(void *userdata) {
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
+        .renew = op_renew,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,

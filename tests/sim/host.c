@@ -17,7 +17,7 @@ static uint64_t clock_of(const Host *h) {
         return h->sim->now + h->clock_offset_usec;
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         Host *h = userdata;
         CarpAdvert advert = { 0 };
         bool leaving;
@@ -71,6 +71,10 @@ static void drop(Host *h, const char *why) {
         h->lease_end = SIM_NEVER;
 }
 
+static int op_renew(void *userdata, uint64_t until_usec) {
+        return op_hold(userdata);
+}
+
 static void op_release(void *userdata) {
         Host *h = userdata;
 
@@ -82,7 +86,7 @@ static void op_release(void *userdata) {
         drop(h, "released");
 }
 
-static void op_announce(void *userdata) {
+static void op_announce(void *userdata, uint64_t until_usec) {
         Host *h = userdata;
 
         h->call.n_effects++;
@@ -96,7 +100,7 @@ static void op_announce(void *userdata) {
                 sim_fail(h->sim, h, "announces an address that it does not hold");
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         Host *h = userdata;
         uint64_t usec;
 
@@ -105,6 +109,9 @@ static void op_arm(void *userdata, uint64_t deadline_usec) {
                 return;
         usec = deadline_usec > clock_of(h) ? deadline_usec - h->clock_offset_usec : h->sim->now;
         h->deadline = usec + sim_between(h->sim, 1, h->sim->latency_max);
+        /* in the company of another instance that is due before */
+        if (early_usec < deadline_usec && sim_chance(h->sim, 30))
+                h->deadline = MAX(h->sim->now + 1, usec - sim_between(h->sim, 0, MIN(deadline_usec - early_usec, usec)));
 }
 
 static uint64_t op_now(void *userdata) {
@@ -114,6 +121,7 @@ static uint64_t op_now(void *userdata) {
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
+        .renew = op_renew,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,

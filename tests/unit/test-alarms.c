@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Deadlines: each rings when it has come, in order, once; all that are due in one pass; and who may ring early does so in company only. */
 #include <glib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/alarms.h"
@@ -29,13 +28,6 @@ typedef struct Bell {
         char letter;
         Alarm *other; /* cleared, and rung later again, when this one rings */
 } Bell;
-
-static uint64_t clock_usec(void) {
-        struct timespec now;
-
-        g_assert_cmpint(clock_gettime(CLOCK_BOOTTIME, &now), ==, 0);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
 
 static void on_end(void *userdata, uint64_t now_usec) {
         (void) sd_event_exit(((Fixture *) userdata)->event, 0);

@@ -73,7 +73,7 @@ static void line_free(void *data) {
         g_free(l);
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         return ((Fixture *) userdata)->send_error;
 }
 
@@ -81,10 +81,17 @@ static int op_hold(void *userdata) {
         return ((Fixture *) userdata)->hold_error;
 }
 
-static void op_nothing(void *userdata) {
+static int op_renew(void *userdata, uint64_t until_usec) {
+        return op_hold(userdata);
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_release(void *userdata) {
+}
+
+static void op_announce(void *userdata, uint64_t until_usec) {
+}
+
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         ((Fixture *) userdata)->deadline_usec = deadline_usec;
 }
 
@@ -95,8 +102,9 @@ static uint64_t op_now(void *userdata) {
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
-        .release = op_nothing,
-        .announce = op_nothing,
+        .renew = op_renew,
+        .release = op_release,
+        .announce = op_announce,
         .arm = op_arm,
         .now = op_now,
 };

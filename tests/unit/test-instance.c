@@ -22,7 +22,7 @@ typedef struct Fixture {
         bool cannot_hold;
 } Fixture;
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         Fixture *f = userdata;
 
         g_string_append_c(f->effects, ipv4[2] == 255 ? 'b' : 'a');
@@ -36,15 +36,19 @@ static int op_hold(void *userdata) {
         return f->cannot_hold ? -EPERM : 0;
 }
 
+static int op_renew(void *userdata, uint64_t until_usec) {
+        return op_hold(userdata);
+}
+
 static void op_release(void *userdata) {
         g_string_append_c(((Fixture *) userdata)->effects, 'r');
 }
 
-static void op_announce(void *userdata) {
+static void op_announce(void *userdata, uint64_t until_usec) {
         g_string_append_c(((Fixture *) userdata)->effects, 'n');
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         ((Fixture *) userdata)->deadline_usec = deadline_usec;
 }
 
@@ -57,6 +61,7 @@ static uint64_t op_now(void *userdata) {
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
+        .renew = op_renew,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,

@@ -32,7 +32,7 @@ static void note(const Side *s, char letter) {
         g_string_append_c(s->fixture->effects, s->number == 0 ? letter : g_ascii_toupper(letter));
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES]) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         note(userdata, ipv4[2] == 255 ? 'b' : 'a');
         return 0;
 }
@@ -44,15 +44,19 @@ static int op_hold(void *userdata) {
         return s->hold_fails ? -ENOBUFS : 0;
 }
 
+static int op_renew(void *userdata, uint64_t until_usec) {
+        return op_hold(userdata);
+}
+
 static void op_release(void *userdata) {
         note(userdata, 'r');
 }
 
-static void op_announce(void *userdata) {
+static void op_announce(void *userdata, uint64_t until_usec) {
         note(userdata, 'n');
 }
 
-static void op_arm(void *userdata, uint64_t deadline_usec) {
+static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
         ((Side *) userdata)->deadline_usec = deadline_usec;
 }
 
@@ -63,6 +67,7 @@ static uint64_t op_now(void *userdata) {
 static const InstanceOps ops = {
         .send = op_send,
         .hold = op_hold,
+        .renew = op_renew,
         .release = op_release,
         .announce = op_announce,
         .arm = op_arm,
