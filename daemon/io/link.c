@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "io/link.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -443,6 +445,51 @@ static void set_receive_buffer(LinkTable *t) {
                 (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n_bytes, sizeof(n_bytes));
 }
 
+#define TAKE 0xffffffff
+#define DROP 0
+#define IF_NOT(value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 1, 0)
+#define RETURN(value) BPF_STMT(BPF_RET | BPF_K, (value))
+/* To where the attribute begins, or 0. */
+#define FIND(type)                                                                                   \
+        BPF_STMT(BPF_LD | BPF_IMM, NLMSG_LENGTH(sizeof(struct ifaddrmsg))), BPF_STMT(BPF_LDX | BPF_IMM, (type)), \
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_AD_OFF + SKF_AD_NLATTR))
+#define IN_ATTRIBUTE(member) (uint32_t) (NLA_HDRLEN + offsetof(struct ifa_cacheinfo, member))
+
+/* The kernel tells everybody of every renewed lease, and ours are renewed with every advert. What it tells of an address with our mark that was
+ * not created just now is no news: whoever made anything else of it has taken the mark off. Numbers in a filter are in network order. */
+static int leave_out_renewals(const LinkTable *t) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+                IF_NOT(htons(RTM_NEWADDR)),
+                RETURN(TAKE),
+                /* of a dump, whose first message this is, everything counts */
+                BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_flags)),
+                BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htons(NLM_F_MULTI), 0, 1),
+                RETURN(TAKE),
+                FIND(IFA_PROTO),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+                RETURN(TAKE),
+                BPF_STMT(BPF_MISC | BPF_TAX, 0),
+                BPF_STMT(BPF_LD | BPF_B | BPF_IND, NLA_HDRLEN),
+                IF_NOT(ADDRESS_PROTOCOL),
+                RETURN(TAKE),
+                FIND(IFA_CACHEINFO),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+                RETURN(TAKE),
+                BPF_STMT(BPF_MISC | BPF_TAX, 0),
+                BPF_STMT(BPF_LD | BPF_W | BPF_IND, IN_ATTRIBUTE(cstamp)),
+                BPF_STMT(BPF_ST, 0),
+                BPF_STMT(BPF_LD | BPF_W | BPF_IND, IN_ATTRIBUTE(tstamp)),
+                BPF_STMT(BPF_LDX | BPF_MEM, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_X, 0, 0, 1),
+                RETURN(TAKE),
+                RETURN(DROP),
+        };
+        struct sock_fprog program = { .len = G_N_ELEMENTS(code), .filter = code };
+
+        return setsockopt(nl_socket_get_fd(t->socket), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
 /* Waits, as nothing else runs yet. Who changes addresses without pause cannot keep us from starting: the rest comes in the loop. */
 static int read_first(LinkTable *t) {
         uint64_t end_usec = (uint64_t) g_get_monotonic_time() + FIRST_READING_USEC;
@@ -492,6 +539,9 @@ int link_table_new(LinkTable **ret, sd_event *event, LinkCallback callback, void
         if (r < 0)
                 return r;
         set_receive_buffer(t);
+        r = leave_out_renewals(t);
+        if (r < 0)
+                return r;
         r = netlink_errno(nl_socket_add_memberships(t->socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0));
         if (r >= 0)
                 r = add_sources(t);

@@ -283,6 +283,47 @@ static void test_renewal_is_no_change(Fixture *f, gconstpointer data) {
         expect(f, "");
 }
 
+static bool something_is_told(const Fixture *f) {
+        char byte;
+
+        return recv(f->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/* Nor a message to be read, as every renewal would wake every table in the namespace; but what another makes of the address is told. */
+static void test_our_own_renewals_are_not_even_told(Fixture *f, gconstpointer data) {
+        const char *vip = data;
+        IpPrefix prefix = lab_prefix(vip);
+        uint64_t end_usec = lab_now_usec() + DEADLINE_USEC;
+        g_autoptr(AddressSocket) socket = NULL;
+        g_autoptr(Address) held = NULL;
+
+        open_table(f);
+        g_assert_cmpint(address_socket_new(&socket), ==, 0);
+        g_assert_cmpint(address_new(&held, socket, lab_ifindex("eth0"), &prefix, 1000), ==, 0);
+        g_assert_cmpint(address_hold(held), ==, 0);
+        expect(f, "eth0+addresses ");
+        g_assert_cmpuint(address(f, vip)->protocol, ==, ADDRESS_PROTOCOL);
+        /* the kernel's stamps are of hundredths of a second, and until the next one a renewed address is a new one */
+        do {
+                g_assert_cmpuint(lab_now_usec(), <, end_usec);
+                converge(f);
+                g_assert_cmpint(address_hold(held), ==, 0);
+        } while (something_is_told(f));
+        for (int k = 0; k < 20; k++) {
+                g_assert_cmpint(address_hold(held), ==, 0);
+                g_assert_false(something_is_told(f));
+        }
+        g_string_truncate(f->told, 0);
+        ip("addr change %s dev eth0", vip);
+        expect(f, "eth0+addresses ");
+        g_assert_true(address(f, vip)->permanent);
+        ip("addr del %s dev eth0", vip);
+        expect(f, "eth0+addresses ");
+        /* what was gone is news */
+        g_assert_cmpint(address_hold(held), ==, 0);
+        expect(f, "eth0+addresses ");
+}
+
 static void test_receive_buffer_is_as_large_as_wanted(Fixture *f, gconstpointer data) {
         int n_bytes = 0;
         socklen_t length = sizeof(n_bytes);
@@ -591,6 +632,8 @@ int main(int argc, char **argv) {
         CASE("addresses-and-their-flags", test_addresses_and_their_flags);
         CASE("duplicate-address-is-tentative", test_duplicate_address_is_tentative);
         CASE("renewal-is-no-change", test_renewal_is_no_change);
+        g_test_add("/link/our-own-renewals-are-not-even-told-ipv4", Fixture, "192.0.2.50/32", set_up, test_our_own_renewals_are_not_even_told, tear_down);
+        g_test_add("/link/our-own-renewals-are-not-even-told-ipv6", Fixture, "2001:db8::50/128", set_up, test_our_own_renewals_are_not_even_told, tear_down);
         CASE("source-of-adverts", test_source_of_adverts);
         CASE("receive-buffer-is-as-large-as-wanted", test_receive_buffer_is_as_large_as_wanted);
         CASE("everything-lost-is-found", test_everything_lost_is_found);
