@@ -26,7 +26,7 @@ AT_ONCE, ATTEMPTS = 8, 3  # labs, where numbers mean nothing, and for each of th
 
 def serve(lab, group, row, pace):
     nodes = lab.nodes(row.n_hosts)
-    it = group.case(lab, row.program(lab, nodes, **row.options), pace)
+    it = group.case(lab, row.program(lab, nodes, **row.options_at(pace)), pace)
     for verb in sys.stdin:
         try:
             if verb == "prepare\n":
@@ -176,7 +176,7 @@ def smoke(script, groups, names, log):
     runs = {name: Run(script, name, groups[name], 1, groups[name].numbers(smoke=True), "smoke", log) for name in names}
 
     def one(run, number):
-        # on a machine that has other things to do, a fast election may be over before its time
+        # on a machine that has other things to do, an election may be over before its time
         while not run.samples[number] and len(run.failures[number]) < ATTEMPTS:
             run.prepare(number)
             run.measure(number, run.accept(number, "ready"))
