@@ -5,7 +5,7 @@ a dead interval take its addresses away, so this is what an overload may do to t
 import os
 import subprocess
 
-from case import Case, sleep_until
+from case import Case, NetworkLock, sleep_until
 from cost import Tally, plug
 from lab import check, now, wait
 from summary import percentile
@@ -13,7 +13,7 @@ from summary import percentile
 N_ELECTIONS = 20
 OVERLOAD = 4  # busy processes per processor
 # how many intervals are watched, calm and overloaded; with slow and with fast adverts
-INTERVALS = {"full": ((10, 20), (100, 300)), "quick": ((2, 4), (20, 80)), "smoke": ((1, 1), (10, 20))}
+INTERVALS = {"full": ((10, 20), (100, 300)), "quick": ((1, 4), (20, 60)), "smoke": ((1, 1), (10, 20))}
 
 
 class Overload:
@@ -66,7 +66,8 @@ class Jitter(Case):
 
     def measure(self):
         calm, busy = INTERVALS[self.pace][self.program.interval_usec(self.host) < 500_000]
+        lock = NetworkLock()
         sample = {"interval_us": self.program.interval_usec(self.host), "calm": self.window(calm)}
         with Overload():
             sample["overloaded"] = self.window(busy)
-        return sample
+        return {**sample, "lock_us": lock.finish()}

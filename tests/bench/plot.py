@@ -8,8 +8,9 @@ import figures
 from summary import median, percentile_95
 
 COLOURS = {"vipd": "#1a8f5a", "ucarp": "#c9762a", "keepalived": "#4a7bd0"}
-WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 250, 90, 54, 46, 10
+WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 900, 270, 110, 54, 46, 10
 DECADES = (-1, 4)  # 0.1 ms to 10 s
+WORTH_TELLING_MS = 100
 
 STYLE = """text { font: 13px system-ui, sans-serif; fill: #24292f } .small { font-size: 11px } .grid { stroke: #d0d7de } .range { stroke: #24292f }
 @media (prefers-color-scheme: dark) { text { fill: #d6dde4 } .grid { stroke: #3d444d } .range { stroke: #d6dde4 } }"""
@@ -26,10 +27,12 @@ def label(milliseconds):
     return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds:g} ms"
 
 
-def bar(y, program, values):
-    """A bar to the median, a line to the 95th percentile, and the median in figures."""
+def bar(y, program, values, twice):
+    """A bar to the median, a line to the 95th percentile, and the median in figures. twice: for how many ms two hosts held the address."""
     middle, end = median(values), percentile_95(values)
     number = "none lost" if not any(values) else figures.text(middle, "ms")
+    if twice and twice >= WORTH_TELLING_MS:
+        number += f", but held by two hosts {'for ' if twice != math.inf else ''}{figures.text(twice, 'ms')}"
     parts = [f'<rect x="{LEFT}" y="{y}" width="{max(x(middle) - LEFT, 2):.1f}" height="{BAR}" rx="2" fill="{COLOURS[program]}"/>']
     if end > middle:
         parts.append(f'<path class="range" d="M{x(middle):.1f} {y + BAR / 2}H{x(end):.1f}m0 -3v6" fill="none"/>')
@@ -61,5 +64,5 @@ def svg(facts):
         parts.append(f'<text x="{LEFT - 12}" y="{y + 21}" text-anchor="end">{escape(figure.title)}</text>')
         for n, program in enumerate(figures.PROGRAMS):
             if found[program]:
-                parts += bar(y + n * (BAR + 3), program, found[program])
+                parts += bar(y + n * (BAR + 3), program, found[program], figure.twice and figure.twice.number(results, program))
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -18,6 +18,7 @@ import image
 import lab as L
 
 PATIENCE = 150.0  # seconds for one answer
+EARLY_SECONDS = 1.0
 AT_ONCE, ATTEMPTS = 8, 3  # labs, where numbers mean nothing, and for each of them
 
 
@@ -98,11 +99,14 @@ class Run:
 
     def __init__(self, script, name, group, n, numbers, pace, log):
         self.script, self.name, self.group, self.n, self.pace, self.log = script, name, group, n, pace, log
-        self.rooms = {}
+        self.rooms, self.prepared = {}, set()
         self.samples = {k: [] for k in numbers}
         self.failures = {k: [] for k in numbers}
 
     def prepare(self, number):
+        if number in self.prepared:
+            return
+        self.prepared.add(number)
         if number not in self.rooms:
             try:
                 self.rooms[number] = Room(self.script, f"{self.name}:{number}:{self.pace}", self.group.rows[number], self.log)
@@ -113,6 +117,7 @@ class Run:
 
     def accept(self, number, what):
         """The answer's `what`, or None and a failure on record; what failed gets a new lab."""
+        self.prepared.discard(number)
         if number not in self.rooms:
             return None
         answer = self.rooms[number].answer()
@@ -122,14 +127,22 @@ class Run:
         self.rooms.pop(number).close()
         return None
 
-    def measure(self, number, ready):
+    def begin(self, number, ready):
+        """ready: the answer to prepare. Returns whether a sample is to come."""
         if ready is None:
-            return
+            return False
         time.sleep(max(0, ready - L.now()) / 1e6)
         self.rooms[number].tell("measure")
+        return True
+
+    def end(self, number):
         sample = self.accept(number, "sample")
         if sample:
             self.samples[number].append(sample)
+
+    def measure(self, number, ready):
+        if self.begin(number, ready):
+            self.end(number)
 
     def one_round(self, order):
         if self.group.apart:
@@ -142,8 +155,19 @@ class Run:
         for number in order:
             self.prepare(number)
         ready = {number: self.accept(number, "ready") for number in order}
+        if self.pace == "quick" and self.group.slow:
+            for number in [number for number in order if self.begin(number, ready[number])]:
+                self.end(number)
+            return
         for number in order:
             self.measure(number, ready[number])
+
+    def prepare_early(self):
+        """While another group is measured, where there is no time to lose. Making a lab takes the kernel's network lock, so that is awaited."""
+        if not self.group.apart:
+            for number in self.samples:
+                self.prepare(number)
+            time.sleep(EARLY_SECONDS)
 
     def all(self, progress):
         numbers = list(self.samples)
@@ -152,6 +176,9 @@ class Run:
             # each program comes first as often as last
             at = k % len(numbers)
             self.one_round(numbers[at:] + numbers[:at])
+        # what was disturbed each time gets one more chance to give a number
+        if missing := [number for number in numbers if not self.samples[number]]:
+            self.one_round(missing)
         progress("")
         self.close()
 
