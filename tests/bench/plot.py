@@ -12,8 +12,10 @@ WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 900, 270, 110, 54, 46, 10
 DECADES = (-1, 4)  # 0.1 ms to 10 s
 WORTH_TELLING_MS = 100
 
-STYLE = """text { font: 13px system-ui, sans-serif; fill: #24292f } .small { font-size: 11px } .grid { stroke: #d0d7de } .range { stroke: #24292f }
-@media (prefers-color-scheme: dark) { text { fill: #d6dde4 } .grid { stroke: #3d444d } .range { stroke: #d6dde4 } }"""
+# grey that shows on both, for whoever does not say what it is shown on
+STYLE = """text { font: 13px system-ui, sans-serif; fill: #768390 } .small { font-size: 11px } .range { stroke: #768390 }
+.grid { stroke: #768390; stroke-opacity: 0.3 } @media (prefers-color-scheme: light) { text { fill: #24292f } .range { stroke: #24292f } }
+@media (prefers-color-scheme: dark) { text { fill: #d6dde4 } .range { stroke: #d6dde4 } }"""
 
 
 def x(milliseconds):

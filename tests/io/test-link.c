@@ -299,7 +299,7 @@ static void test_our_own_renewals_are_not_even_told(Fixture *f, gconstpointer da
 
         open_table(f);
         g_assert_cmpint(address_socket_new(&socket), ==, 0);
-        g_assert_cmpint(address_new(&held, socket, lab_ifindex("eth0"), &prefix, 1000), ==, 0);
+        g_assert_cmpint(address_new(&held, socket, lab_ifindex("eth0"), &prefix, 1000, 0), ==, 0);
         g_assert_cmpint(address_hold(held), ==, 0);
         expect(f, "eth0+addresses ");
         g_assert_cmpuint(address(f, vip)->protocol, ==, ADDRESS_PROTOCOL);
