@@ -264,6 +264,9 @@ static void op_announce(void *userdata, uint64_t until_usec) {
 
         for (size_t k = 0; port && k < io->n_addresses; k++)
                 (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address, until_usec);
+        /* behind an advert that waits, this is a takeover: who waits for it shall not wait for signals and log lines, too */
+        if (io->n_ways > 0)
+                transport_push(io->shared.transport);
 }
 
 static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
