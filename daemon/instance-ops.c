@@ -544,6 +544,8 @@ static int build_addresses(InstanceIo *io) {
                 if (!stays && old->held && !old->foreign)
                         (void) address_drop(old->address);
         }
+        if (io->device)
+                macvlan_expect(io->device, c->addresses, c->n_addresses);
         free_addresses(io->addresses, io->n_addresses);
         io->addresses = new;
         io->n_addresses = c->n_addresses;

@@ -7,6 +7,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -25,7 +26,10 @@
  * - lose its other addresses with the first of a subnet (promote_secondaries=1).
  * IPv6 answers by interface of its own accord. But the device must not make a link-local address (addr_gen_mode none), nor listen to routers
  * (accept_ra=0): it would get an address of its MAC, the same on every host, and a default route. The latter is the one setting that netlink does
- * not know, and a file below /proc/sys. */
+ * not know, and a file below /proc/sys.
+ *
+ * And when it loses an IPv6 address, the kernel would tell multicast routers that nobody hears the address's solicited-node group any more (MLD), from the
+ * virtual MAC, a moment after it has become another host's. So we hear those groups as long as the device is there. */
 
 /* systemd keeps /proc/sys from us, but for these files, which our unit asks for at the latter place. */
 static const char *const ipv6_settings[] = { "/proc/sys/net/ipv6/conf", "/run/vipd-ipv6-conf" };
@@ -50,6 +54,7 @@ struct MacvlanControl {
         sd_event *event;
         struct nl_sock *socket; /* NULL: not needed yet */
         TakeDown *take_down;    /* likewise */
+        AutoFd groups;          /* likewise; a socket that hears the solicited-node groups */
 };
 
 struct Macvlan {
@@ -57,6 +62,7 @@ struct Macvlan {
         int ifindex;
         uint8_t mac[MAC_BYTES];
         struct nl_msg *own;
+        GArray *groups; /* struct in6_addr */
         bool owned, seen; /* seen: the kernel has told of it since */
 };
 
@@ -64,6 +70,7 @@ int macvlan_control_new(MacvlanControl **ret, sd_event *event) {
         MacvlanControl *c = g_new0(MacvlanControl, 1);
 
         c->event = sd_event_ref(event);
+        c->groups = -1;
         *ret = c;
         return 0;
 }
@@ -72,6 +79,7 @@ MacvlanControl *macvlan_control_free(MacvlanControl *c) {
         if (!c)
                 return NULL;
         take_down_free(c->take_down);
+        auto_fd_clear(&c->groups);
         if (c->socket)
                 nl_socket_free(c->socket);
         sd_event_unref(c->event);
@@ -84,6 +92,9 @@ static int prepare(MacvlanControl *c) {
 
         if (r >= 0 && !c->socket)
                 r = netlink_open(&c->socket);
+        /* a host without IPv6 has none, and needs none */
+        if (r >= 0 && c->groups < 0)
+                c->groups = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         return r;
 }
 
@@ -278,9 +289,38 @@ int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, cons
         return 0;
 }
 
+static void hear(const Macvlan *m, const struct in6_addr *group, bool join) {
+        struct ipv6_mreq request = { .ipv6mr_multiaddr = *group, .ipv6mr_ifindex = m->ifindex };
+
+        /* if it cannot, a switch may be wrong until the next advert */
+        (void) setsockopt(m->control->groups, IPPROTO_IPV6, join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP, &request, sizeof(request));
+}
+
+void macvlan_expect(Macvlan *m, const IpPrefix *addresses, size_t n) {
+        GArray *before = g_steal_pointer(&m->groups);
+
+        m->groups = g_array_new(false, false, sizeof(struct in6_addr));
+        for (size_t k = 0; k < n; k++) {
+                struct in6_addr group = { .s6_addr = { 0xff, 0x02, [11] = 1, [12] = 0xff } };
+
+                if (addresses[k].address.family != AF_INET6)
+                        continue;
+                memcpy(group.s6_addr + 13, addresses[k].address.bytes + 13, 3);
+                g_array_append_val(m->groups, group);
+        }
+        for (guint k = 0; before && k < before->len; k++)
+                hear(m, &g_array_index(before, struct in6_addr, k), false);
+        for (guint k = 0; k < m->groups->len; k++)
+                hear(m, &g_array_index(m->groups, struct in6_addr, k), true);
+        if (before)
+                g_array_unref(before);
+}
+
 Macvlan *macvlan_close(Macvlan *m) {
         if (!m)
                 return NULL;
+        macvlan_expect(m, NULL, 0);
+        g_array_unref(m->groups);
         nlmsg_free(m->own);
         g_free(m);
         return NULL;

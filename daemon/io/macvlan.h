@@ -34,6 +34,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Macvlan, macvlan_close)
 bool macvlan_exists(const Macvlan *m); /* now, whatever has been told of it */
 int macvlan_ifindex(const Macvlan *m);
 const uint8_t *macvlan_mac(const Macvlan *m);
+/* Which addresses it will have. */
+void macvlan_expect(Macvlan *m, const IpPrefix *addresses, size_t n);
 bool macvlan_is_owned(const Macvlan *m);
 int macvlan_own(Macvlan *m);   /* up, and as we need it; nothing if it is. 0 or -errno; never waits */
 void macvlan_leave(Macvlan *m); /* down, when it is convenient */

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """MACAddress=virtual: the addresses are at 00:00:5e:00:01:VHID whoever holds them, and nothing else on any host changes for good."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import struct
 
 import lab as L
 from lab import VIP, VIP6, check, hold, instance, now, wait
@@ -49,6 +51,22 @@ def clean_up(host):
     return L.run(*host.vipd_command(), "--cleanup", f"--runtime-dir={host.room}/runtime", env={**os.environ, "SERVICE_RESULT": "signal"})
 
 
+def who_answers(client, address):
+    """The MACs that say, within half a second, that they have it."""
+    own = bytes.fromhex(client.mac().replace(":", ""))
+    question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, socket.inet_aton(client.address), bytes(6), socket.inet_aton(address))
+    found, end = set(), now() + 500_000
+    with client.packet_socket(0x0806) as sock:
+        sock.settimeout(0.1)
+        sock.send(b"\xff" * 6 + own + b"\x08\x06" + question)
+        while now() < end:
+            with contextlib.suppress(TimeoutError):
+                frame = sock.recv(64)
+                if frame[20:22] == b"\x00\x02" and frame[28:32] == socket.inet_aton(address) and frame[:6] == own:
+                    found.add(frame[22:28].hex(":"))
+    return found
+
+
 def learn(client, addresses=ADDRESSES):
     for address in addresses:
         wait(lambda: client.ping(address), f"{address} answers")
@@ -65,16 +83,14 @@ def test_master_answers_with_it_and_nobody_else_does(lab):
     n1, n2, a, b = elect(lab)
     client = lab.client()
     check(held(n1) == set(ADDRESSES) and not n1.holds(VIP) and not n1.holds(VIP6), f"on the device alone: {n1.addresses(DEVICE)}")
-    for _ in range(5):
-        learn(client)
-        client.ip("neigh", "flush", "all")
     learn(client)
+    check(who_answers(client, VIP) == {MAC}, f"{who_answers(client, VIP)}")
     speak_for_the_address(n1, client)
     check(client.neighbour(VIP) == MAC, f"it asks as what it answers: {client.neighbour(VIP)}")
     # its own addresses are where they were
-    client.ping(n1.address)
-    client.ping(n1.address6)
-    check(client.neighbour(n1.address) == client.neighbour(n1.address6) == n1.mac(), "the host's own address is at its own MAC")
+    check(who_answers(client, n1.address) == {n1.mac()}, f"{who_answers(client, n1.address)}")
+    wait(lambda: client.ping(n1.address6), "the host's own address answers")
+    check(client.neighbour(n1.address6) == n1.mac(), "at its own MAC")
     check(not is_up(n2) and held(n2) == set(), f"the backup's is down: {device(n2)}")
     check(device(n1)["linkinfo"]["info_kind"] == "macvlan" and device(n1)["ifalias"] == "vipd: web", f"its marks: {device(n1)}")
 
@@ -119,6 +135,8 @@ def test_a_backup_says_nothing_with_it(lab):
     b.wait_state("master")
     wait(lambda: behind() == [n2.port], "learned anew")
     hold(lambda: behind() == [n2.port], "who was master is silent", 2)
+    farewell = lab.observer.carp(n1, advbase=255, advskew=255)
+    check(farewell and all(e.source_mac == n1.mac() for e in farewell), f"so is its farewell: {farewell}")
 
 
 def test_two_masters_become_one(lab):
@@ -183,10 +201,13 @@ def test_strict_reverse_path_filter_does_not_hurt(lab):
 
 
 def test_the_hosts_own_traffic_stays_where_it_was(lab):
-    """With the length of the subnet too: the device's route is worse than the interface's."""
+    """With the length of the subnet too: the device's route is worse than the interface's, in whatever order they were made."""
     (n1,), client = lab.nodes(1), lab.client()
     a = n1.vipd(addresses=(f"{VIP}/24", f"{VIP6}/64"), VIP_MACAddress="virtual")
     a.wait_state("master")
+    for address, more in ((f"{n1.address}/24", ()), (f"{n1.address6}/64", ("nodad",))):
+        n1.ip("addr", "del", address, "dev", "eth0")
+        n1.ip("addr", "add", address, "dev", "eth0", *more)
     for destination, own in ((client.address, n1.address), (client.address6, n1.address6)):
         route = json.loads(n1.ip("-j", "route", "get", destination))[0]
         check(route["dev"] == "eth0" and route["prefsrc"] == own, f"{route}")
@@ -281,15 +302,16 @@ def test_interface_goes_and_comes(lab):
 
 def test_reload_changes_the_way(lab):
     (n1,), client = lab.nodes(1), lab.client()
-    a = n1.vipd(**KEYS)
+    keys = {**KEYS, "VIP_Lease": "60s"}
+    a = n1.vipd(**keys)
     a.wait_state("master")
     learn(client)
     for _ in range(2):
-        a.write({"web": instance(ADDRESSES)})
+        a.write({"web": instance(**{**keys, "VIP_MACAddress": "interface"})})
         a.reload()
         wait(lambda: n1.holds(VIP) and n1.holds(VIP6) and devices(n1) == [] and arp(n1) == (0, 0), "on the interface")
         wait(lambda: client.ping(VIP) and client.neighbour(VIP) == n1.mac(), "which the neighbours learn")
-        a.write({"web": instance(**KEYS)})
+        a.write({"web": instance(**keys)})
         a.reload()
         wait(lambda: held(n1) == set(ADDRESSES) and not n1.holds(VIP) and arp(n1) == (1, 2), "on the device")
         wait(lambda: client.ping(VIP) and client.neighbour(VIP) == MAC, "which the neighbours learn")
