@@ -16,6 +16,9 @@ import lab as L
 import world as W
 from lab import VIP, now, run, wait
 
+# Longer than an address may outlive who held it.
+LONG = W.LEASE_USEC / 1e6 + 0.3
+
 KINDS = {}  # name -> (group, function, what the world must have)
 
 
@@ -213,9 +216,10 @@ def killed_and_cleaned_up(w):
 @kind("process")
 def killed(w):
     """Without a service manager: the lease takes the address."""
-    node = w.some(ends=True)
+    long = w.random.random() < 0.5
+    node = w.some(ends=True, master=long)
     node.kill()
-    yield node.name, w.random.choice([0, 3.0])
+    yield node.name, LONG if long else 0
     node.start()
 
 
@@ -244,16 +248,18 @@ def everybody_restarted(w):
 
 @kind("process")
 def stopped(w):
-    node = w.some()
+    seconds = w.random.choice([0.1, 0.5, LONG])
+    node = w.some(master=seconds == LONG)
     node.freeze()
-    yield node.name, w.random.choice([0.1, 0.5, 3.0])
+    yield node.name, seconds
     node.freeze(False)
 
 
 @kind("process")
 def suspended(w):
     """By the freezer, as a suspended machine is."""
-    node = w.some()
+    seconds = w.random.choice([0.3, LONG])
+    node = w.some(master=seconds == LONG)
     group = W.own_group("freezer", f"vipd-faults-{os.getpid()}-{node.name}")
     if not group:
         yield from stopped(w)
@@ -261,7 +267,7 @@ def suspended(w):
     W.write_first(group, ["cgroup.procs"], str(node.vipd.pid))
     W.write_first(group, ["freezer.state", "cgroup.freeze"], "FROZEN" if os.path.exists(f"{group}/freezer.state") else "1")
     node.set_frozen(True)
-    yield node.name, w.random.choice([0.3, 3.0])
+    yield node.name, seconds
     W.write_first(group, ["freezer.state", "cgroup.freeze"], "THAWED" if os.path.exists(f"{group}/freezer.state") else "0")
     node.set_frozen(False)
     W.write_first(os.path.dirname(group), ["cgroup.procs"], str(node.vipd.pid))
@@ -434,7 +440,10 @@ def netlink_overrun(w):
     node.freeze()
     node.host.ip("-batch", path)
     node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
+    node.host.carrier(False)
     node.freeze(False)
+    wait(lambda: node.vipd.state == "init", f"{node.name} knows that its link is down")
+    node.host.carrier(True)
     yield node.name, 0.2
 
 

@@ -38,8 +38,8 @@ GROUPS = "/sys/fs/cgroup"
 
 # The lease lives one second, the kernel ends it up to one later, and the rest is a machine with other things to do.
 LEASE_USEC = 3_500_000
-# How long a vipd that can act may take, on such a machine, for what it does at once.
-PROMPT_USEC = 1_500_000
+# How long a vipd that can act may take, on such a machine, for what it does at once; less than the shortest lease, which would hide that it does not.
+PROMPT_USEC = 700_000
 CONVERGE_SECONDS = 20.0
 N_CALLS = 512
 N_PORTS = 8
@@ -382,8 +382,8 @@ class World:
             wait(lambda n=n, route=route: route in n.heavens(), f"{n.name} has the route to its address")
         self.before = {n.name: n.heavens() for n in self.nodes}
         self.journald = Journal(self) if journal else None
-        # who is never ended by us, so that growth can be seen
-        self.veteran = rng.choice(self.nodes)
+        # who is never ended by us, so that growth can be seen; not the best, so that masters end
+        self.veteran = rng.choice(self.nodes[1:])
         for n in self.nodes:
             n.bus = n.host.bus() if bus else None
             n.start()
@@ -398,11 +398,11 @@ class World:
     def holders(self):
         return [n for n in self.nodes if any(self.held.get((n.host.number, a)) for a in self.addresses)]
 
-    def some(self, ends=False):
-        """A host to whom something happens: half of the time the master. ends: it may not survive it."""
+    def some(self, ends=False, master=False):
+        """A host to whom something happens: the master if asked, or else more often than not. ends: it may not survive it."""
         nodes = [n for n in self.nodes if not ends or n is not self.veteran]
         masters = [n for n in self.masters() if n in nodes]
-        return self.random.choice(masters) if masters and self.random.random() < 0.5 else self.random.choice(nodes)
+        return self.random.choice(masters) if masters and (self.random.random() < 0.6 or master) else self.random.choice(nodes)
 
     def _follow(self):
         events = self.lab.observer.events
