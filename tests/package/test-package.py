@@ -131,6 +131,7 @@ def test_installed_it_runs_and_waits_for_an_instance(lab):
 def test_upgrade_of_a_master_loses_nothing(lab):
     """And of a backup: no packet, no event of the address, no change of state, and no unit of a role is touched."""
     n1, n2, client = elected(lab)
+    n1.systemctl("enable", "--now", "vipd-metrics.timer")
     for node in (n1, n2):
         process, units, began = node.process_id(), units_of(node), now()
         with lab.lossless(n1, client):
@@ -141,6 +142,7 @@ def test_upgrade_of_a_master_loses_nothing(lab):
         check(packages.PREVIOUS not in version(node), version(node))
         check(node.process_id() != process, "another process")
         check(os.readlink(f"/proc/{node.process_id()}/exe") == "/usr/sbin/vipd", "of the new package")
+        check(node.active("vipd-metrics.timer") == ("active" if node is n1 else "inactive"), "the timer as it was")
 
 
 def test_upgrade_respects_disabled(lab):
@@ -155,6 +157,10 @@ def test_upgrade_respects_disabled(lab):
 
 def test_removed_it_says_farewell_and_purged_it_is_gone(lab):
     n1, n2, client = elected(lab)
+    metrics = "/var/lib/prometheus/node-exporter/vipd.prom"
+    n1.run("mkdir", "-p", os.path.dirname(metrics))
+    n1.systemctl("enable", "--now", "vipd-metrics.timer")
+    wait(lambda: exists(n1, metrics), "metrics are written")
     began = now()
     dpkg(n1, "--remove", "vipd")
     wait(lambda: lab.holder() == 2, "n2 holds the address")
@@ -164,11 +170,12 @@ def test_removed_it_says_farewell_and_purged_it_is_gone(lab):
     lab.check_never_together(1)
     check(not n1.holds() and client.ping(), "n1 has no address, and the client reaches it")
     check(n1.actives("vipd.service", *HOOK_UNITS) == ["inactive"] * 5, "the units of the role have stopped")
+    check(n1.active("vipd-metrics.timer") == "inactive" and not exists(n1, metrics), "nobody writes metrics, and there are none")
     check(exists(n1, "/var/lib/vipd") and exists(n1, "/etc/vipd/web.vip"), "what may be wanted again is kept")
 
     dpkg(n1, "--purge", "vipd")
     for path in ("/var/lib/vipd", "/run/vipd", "/etc/systemd/system/multi-user.target.wants/vipd.service",
-                 "/etc/systemd/system/dbus-org.vipd1.service", "/usr/sbin/vipd"):
+                 "/etc/systemd/system/timers.target.wants/vipd-metrics.timer", "/etc/systemd/system/dbus-org.vipd1.service", "/usr/sbin/vipd"):
         check(not exists(n1, path), f"{path} is gone")
     check(not glob.glob(f"{n1.root}/var/lib/systemd/deb-systemd-helper-*/**/*vipd*", recursive=True), "nothing is remembered")
     check(exists(n1, "/etc/vipd/web.vip") and exists(n1, "/etc/vipd/key"), "what a person wrote stays")
