@@ -744,6 +744,56 @@ def test_the_match_of_the_bus_page_hears_takeovers_alone():
         process.wait(10)
 
 
+def test_without_a_bus_it_does_what_the_manual_says():
+    """An election of its own, on a device of its own: held, logged, reloaded, cleaned up after a crash, stopped."""
+    page = manual.Page("vipd.8")
+    prepare, start = next(e for e in page.examples if "--bus=none" in e).replace("# ", "").splitlines()
+    run("ip", "link", "add", "lonely0", "type", "veth", "peer", "name", "lonely1")
+    run("ip", "address", "add", "198.51.100.1/24", "dev", "lonely0")
+    for end in ("lonely0", "lonely1"):
+        run("ip", "link", "set", end, "up")
+    os.makedirs("/etc/vipd", exist_ok=True)
+    text = "[VIP]\nAddress=198.51.100.10\nInterface=lonely0\nLease=60s\nStartDelay=1ms\n[CARP]\nVHID=9\nPassphrase=secret\n"
+    write("/etc/vipd/lonely.vip", text, 0o600, bus.UIDS["vipd"])
+    env = environment(PATH=f"{os.path.dirname(bus.VIPD)}:{environment()['PATH']}")
+    run("sh", "-c", prepare)
+
+    def is_held():
+        return "198.51.100.10" in subprocess.run(["ip", "address", "show", "dev", "lonely0"], capture_output=True, text=True, check=True).stdout
+
+    def begin():
+        with open("/run/lonely.log", "w", encoding="utf-8") as log:
+            process = subprocess.Popen(["sh", "-c", f"exec {start}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+        wait(is_held, "the address")
+        return process
+
+    def is_said(line):
+        return wait(lambda: line in read("/run/lonely.log"), line)
+
+    process = begin()
+    try:
+        equal(os.stat(f"/proc/{process.pid}").st_uid == 0, False, "it is still root")
+        equal(sorted(os.listdir("/run/vipd")), ["lock", "lonely.held"], "/run/vipd")
+        process.kill()
+        process.wait(10)
+        equal(is_held(), True, "the lease holds it")
+        subprocess.run(["vipd", "--cleanup"], check=True, env=env)
+        equal(is_held(), False, "cleaned up")
+        process = begin()
+        process.send_signal(signal.SIGUSR1)
+        is_said("lonely: master on lonely0 vhid 9")
+        write("/etc/vipd/lonely.vip", text.replace("Lease=60s", "Enabled=no"), 0o600, bus.UIDS["vipd"])
+        process.send_signal(signal.SIGHUP)
+        is_said("lonely: master -> init (disabled)")
+        equal(is_held(), False, "disabled by the file")
+        process.terminate()
+        equal(process.wait(10), 0, "the exit status of a stop")
+    finally:
+        process.kill()
+        process.wait(10)
+        run("ip", "link", "del", "lonely0")
+
+
 # --- elsewhere ----------------------------------------------------------------------------------------------------------------
 
 
