@@ -12,6 +12,7 @@ import time
 import types
 
 ADDRESS = "203.0.113.10"
+ADDRESS6 = "2001:db8:100::10"
 TOKEN = "dop_v1_0123456789abcdef"
 
 
@@ -103,6 +104,15 @@ class Cloud:
         action = re.fullmatch(rf"/v2/reserved_ips/{ADDRESS}/actions/(\d+)", path)
         if action:
             return 200, self.settle(int(action[1]), fault and fault.status == "errored")
+        if path == f"/v2/reserved_ipv6/{ADDRESS6}":
+            # nothing says that a change is under way, and nobody can ask for the action
+            found = {"ip": ADDRESS6, **({"droplet": {"id": self.routed, "name": "x"}} if self.routed and not self.blind else {})}
+            self.pending()
+            return 200, {"reserved_ipv6": found}
+        if method == "POST" and path == f"/v2/reserved_ipv6/{ADDRESS6}/actions":
+            if self.locked:
+                return 422, {"id": "unprocessable_entity", "message": "The reserved IPv6 already has a pending event."}
+            return 201, self.act(body["droplet_id"])
         # the other one
         if path == "/v1/floating_ips/4711":
             return 200, {"floating_ip": {"id": 4711, "ip": ADDRESS, "server": self.routed}}

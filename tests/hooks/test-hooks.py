@@ -18,7 +18,7 @@ import time
 import traceback
 
 import standin
-from standin import ADDRESS, TOKEN
+from standin import ADDRESS, ADDRESS6, TOKEN
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOOKS = os.path.join(TREE, "hooks")
@@ -125,6 +125,30 @@ def test_an_address_that_is_nowhere(s):
     s.cloud.routed = None
     s.run()
     check_routed_once(s)
+
+
+def test_an_ipv6_address_is_routed_here(s):
+    """Its own kind of thing to the API; what it is ordered is seen by the address alone."""
+    s.cloud.n_polls = 3
+    said = s.run(RESERVED_IP=ADDRESS6.upper().replace("::", ":0:0:0:0:"))
+    check_routed_once(s)
+    order, = s.cloud.asked("POST")
+    check((order.path, order.body) == (f"/v2/reserved_ipv6/{ADDRESS6}/actions", {"type": "assign", "droplet_id": HERE}), vars(order))
+    check(s.cloud.asked(status=404) == [] and s.cloud.asked(path="reserved_ips") == [], "nothing is asked for that is not there")
+    check(re.search(rf" is routed to droplet {HERE}, after [\d.]+ s\n$", said), said)
+    s.cloud.requests.clear()
+    check("already" in s.run(RESERVED_IP=ADDRESS6) and s.cloud.asked("POST") == [], "left alone")
+
+
+def test_an_ipv6_address_that_is_nowhere(s):
+    s.cloud.routed = None
+    s.run(RESERVED_IP=ADDRESS6)
+    check_routed_once(s)
+
+
+def test_an_ipv6_address_that_the_token_may_not_see(s):
+    s.cloud.blind = True
+    check("droplet:read" in s.run(EX_TEMPFAIL, RESERVED_IP=ADDRESS6, TRY_SEC="2"), "the likely reason")
 
 
 def test_the_droplet_can_be_set(s):
