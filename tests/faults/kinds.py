@@ -281,6 +281,14 @@ def clock_step(w):
     yield f"{node.name} by {seconds} s", 0.5
 
 
+@kind("process", "helpers")
+def checker_killed(w):
+    node = w.some()
+    for pid in node.children("vipd-checker"):
+        os.kill(pid, signal.SIGKILL)
+    yield node.name, 0.3
+
+
 @kind("process")
 def demoted(w):
     node = w.some()

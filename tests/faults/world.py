@@ -304,6 +304,16 @@ class Node:
     def calls(self, field):
         return {n: count for n in range(N_CALLS) if (count := self.table.get(field * N_CALLS + n))}
 
+    def children(self, name):
+        """Processes of this name that its vipd has started."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            with contextlib.suppress(OSError), open(path) as f:
+                pid, comm, parent = re.match(r"(\d+) \((.*)\) . (\d+)", f.read()).groups()
+                if comm == name and int(parent) == self.vipd.pid:
+                    found.append(int(pid))
+        return found
+
     def limit(self, what, value):
         """A soft resource limit of the running vipd, by prlimit(1) and as its own user, who may always do it."""
         with contextlib.suppress(AssertionError):
@@ -354,6 +364,16 @@ def names_vip(text):
     return VIP in text or socket.inet_pton(socket.AF_INET6, VIP6).hex() in text
 
 
+def helpers():
+    """Keys for a vipd that has other processes: scripts, and vipd-checker with what it runs."""
+    script = f"{L.ROOM}/script"
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\nsleep 0.05\n")
+    os.chmod(script, 0o755)
+    return {"Takeover_UpScript": script, "Takeover_DownScript": script, "Check alive_Type": "command", "Check alive_Command": "/bin/true",
+            "Check alive_Interval": "300ms", "Check alive_Timeout": "5s"}
+
+
 class World:
     """See the top of this file."""
 
@@ -388,7 +408,12 @@ class World:
             n.bus = n.host.bus() if bus else None
             n.start()
         self.converge()
-        self.processes = self.count_processes()
+        # at the fewest: scripts and writers come and go
+        samples = []
+        for _ in range(20):
+            samples.append(self.count_processes())
+            time.sleep(0.02)
+        self.processes = {name: n for name in samples[0] if (n := min(s.get(name, 0) for s in samples))}
 
     # what can be seen
 
@@ -548,6 +573,14 @@ class World:
         if n.lowest_fds is None or len(found) < len(n.lowest_fds):
             n.lowest_fds = found
         return len(found) == len(n.lowest_fds)
+
+    def end(self):
+        """Every vipd ends cleanly, and with the last of them everything that was ever theirs."""
+        self.lab.finish()
+        gone = {name: n for name, n in self.processes.items() if name not in ("vipd", "vipd-checker", "faults-inject")}
+        for n in self.nodes:
+            wait(lambda n=n: not self._leftovers(n, False), lambda n=n: f"{n.name} has {sorted(self._leftovers(n, False))} after the end", 5)
+        wait(lambda: self.count_processes() == gone, lambda: f"processes {self.count_processes()} after the end, and not {gone}", 10)
 
     def stop(self):
         sweep_groups()
