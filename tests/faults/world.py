@@ -482,7 +482,7 @@ class World:
         n.n_ends += 1
         n.moved_usec = now()
         text = n.vipd.text()
-        check("Assertion" not in text and status not in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE),
+        check(not re.search("Assertion|Sanitizer|runtime error", text) and status not in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE),
               f"vipd on {n.name} crashed with {status}")
         if not n.may_end:
             raise Violation(f"vipd on {n.name} ended by itself with {status}")
@@ -577,7 +577,7 @@ class World:
     def end(self):
         """Every vipd ends cleanly, and with the last of them everything that was ever theirs."""
         self.lab.finish()
-        gone = {name: n for name, n in self.processes.items() if name not in ("vipd", "vipd-checker", "faults-inject")}
+        gone = {name: n for name, n in self.processes.items() if name not in ("vipd", "vipd-checker", "faults-inject", "dbus-daemon")}
         for n in self.nodes:
             wait(lambda n=n: not self._leftovers(n, False), lambda n=n: f"{n.name} has {sorted(self._leftovers(n, False))} after the end", 5)
         wait(lambda: self.count_processes() == gone, lambda: f"processes {self.count_processes()} after the end, and not {gone}", 10)
