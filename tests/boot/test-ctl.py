@@ -182,10 +182,15 @@ def commands(page, section):
 
 
 def test_the_manual_alone_sets_up_two_hosts_and_says_why_the_master_changed(lab):
-    """Every command of these sections of vipd(8), as it stands there."""
-    page = pages.Page("vipd.8")
+    """Every command of these sections of vipd(8), as it stands there; and the timer and the template of vipd.units(7)."""
+    page, units = pages.Page("vipd.8"), pages.Page("vipd.units.7")
+    follow = ["nightly.timer", "tell@web.service"]
 
     def as_packaged(node):
+        for name in ("nightly.timer", "tell@.service"):
+            node.write(f"/etc/systemd/system/{name}", next(e for e in units.examples if e.startswith(f"# /etc/systemd/system/{name}\n")))
+        node.write("/etc/systemd/system/nightly.service", "[Service]\nExecStart=true\n")
+        node.enable(*follow)
         run("systemd-sysusers", f"--root={node.root}")
         run("journalctl", f"--root={node.root}", "--update-catalog")
         os.mkdir(f"{node.root}/etc/vipd")
@@ -209,6 +214,12 @@ def test_the_manual_alone_sets_up_two_hosts_and_says_why_the_master_changed(lab)
     wait(lambda: lab.holder("192.0.2.10") == 2, "and it has the address")
     wait(lambda: n1.transitions()[-1:] == [("master", "backup", "demoted")], "the journal has the change")
     check(client.ping("192.0.2.10"), "a client reaches it")
+    n2.wait_role("master", follow)
+    n1.wait_role("backup", follow)
+    for text in ("this host is master of web", "this host gives up web"):
+        check([e["MESSAGE"] for e in n1.journal("_COMM=logger") if e["MESSAGE"] == text] == [text], text)
+    seen = "".join(n2.run("sh", "-c", step).stdout for step in commands(units, "SEE WHAT HANGS ON A ROLE"))
+    check(all(name in seen for name in follow) and "vipd-master@web.target" in seen, seen)
     check(n1.show("vipd.service", "UnitFileState") == "enabled", "it is there after the next boot")
 
     said = [(step, n1.run("sh", "-c", step).stdout) for step in commands(page, "WHY THE MASTER CHANGED")]

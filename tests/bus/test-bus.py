@@ -23,6 +23,9 @@ import xml.etree.ElementTree as ET
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TREE, "tests/house"))
+import pages  # noqa: E402
+
 VIPD = os.environ.get("VIPD", os.path.join(TREE, "build/vipd"))
 
 NAME = "org.vipd1"
@@ -46,12 +49,8 @@ CONFIG = "/run/config"
 STATE = "/run/state"
 UIDS = {"vipd": 977, "alice": 1977, "nobody": 65534, "root": 0}
 
-RULES = """polkit.addRule(function(action, subject) {
-        if (action.id == "org.vipd1.demote" && subject.user == "alice" && action.lookup("instance") == "web")
-                return polkit.Result.YES;
-        return polkit.Result.NOT_HANDLED;
-});
-"""
+# the manual's example, as it stands there
+RULES = next(e for e in pages.Page("org.vipd1.5").examples if "polkit.addRule" in e)
 
 
 def wait(condition, what, timeout=10.0):

@@ -41,15 +41,15 @@ def blocks(path):
             yield text[:m.start()].count("\n") + 1, m[1]
 
 
-def complaints(where, text, part=None):
-    """text: a whole file; part: a drop-in for it."""
+def complaints(where, text, part=None, conf=None):
+    """text: a whole file; part: a drop-in for it; conf: vipd.conf."""
     with tempfile.TemporaryDirectory() as directory:
         for key in re.findall(r"^PassphraseFile=/etc/vipd/(.*)$", text, re.M):
             with open(os.open(f"{directory}/{key}", os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
                 f.write("secret\n")
         text = text.replace("/etc/vipd/", f"{directory}/")
         os.mkdir(f"{directory}/web.vip.d")
-        for name, content in (("web.vip", text), ("web.vip.d/part.conf", part)):
+        for name, content in (("web.vip", text), ("web.vip.d/part.conf", part), ("vipd.conf", conf)):
             if content is not None:
                 with open(f"{directory}/{name}", "w", encoding="utf-8") as f:
                     f.write(content)
@@ -80,6 +80,9 @@ def test_every_example_in_the_manual_is_accepted():
     for name in pages.names():
         whole = WHOLE
         for text in pages.Page(name).examples:
+            if text.startswith("[Daemon]"):
+                n += 1
+                yield from complaints(f"man/{name}, [Daemon]", WHOLE, conf=text)
             if is_instance(text):
                 n += 1
                 whole = text if "[VIP]" in text else whole
