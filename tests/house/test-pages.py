@@ -568,7 +568,7 @@ def test_the_units_of_the_readme_are_those_of_the_manual():
 
 
 def test_every_unit_that_is_shipped_is_explained():
-    units = [name for name in os.listdir(os.path.join(pages.TREE, "units")) if name.endswith((".service", ".target"))]
+    units = [name for name in os.listdir(os.path.join(pages.TREE, "units")) if name.endswith((".service", ".target", ".timer"))]
     yield from differences("units", units, UNITS.tags("UNITS THAT COME WITH VIPD"))
     for alias in re.findall(r"^Alias=(.*)$", read("units/vipd.service"), re.M):
         if alias not in UNITS.text("UNITS THAT COME WITH VIPD"):
