@@ -567,12 +567,37 @@ def test_the_units_of_the_readme_are_those_of_the_manual():
         yield f"README.md shows {len(readme)} units"
 
 
+def shipped_units():
+    return [name for name in os.listdir(os.path.join(pages.TREE, "units")) if name.endswith((".service", ".target", ".timer"))]
+
+
 def test_every_unit_that_is_shipped_is_explained():
-    units = [name for name in os.listdir(os.path.join(pages.TREE, "units")) if name.endswith((".service", ".target", ".timer"))]
-    yield from differences("units", units, UNITS.tags("UNITS THAT COME WITH VIPD"))
+    documented = [name for tag in UNITS.tags("UNITS THAT COME WITH VIPD") for name in tag.split(", ")]
+    yield from differences("units", shipped_units(), documented)
     for alias in re.findall(r"^Alias=(.*)$", read("units/vipd.service"), re.M):
         if alias not in UNITS.text("UNITS THAT COME WITH VIPD"):
             yield f"{alias} is missing"
+
+
+def test_every_unit_that_is_named_is_shipped():
+    for name in pages.names():
+        for unit in set(re.findall(r"(?<![\w.-])vipd[\w@%-]*\.(?:service|target|timer|socket|path)\b", plain_text(Page(name)))):
+            if re.sub("@.*[.]", "@.", unit) not in shipped_units():
+                yield f"{name}: {unit} does not exist"
+
+
+# --- documents ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_start_page_names_every_document_and_they_are_installed():
+    documents = [name for name in os.listdir(os.path.join(pages.TREE, "docs")) if name.endswith(".md")]
+    yield from differences("documents in vipd(8)", documents, re.findall(r"\b([\w-]+\.md)\b", DAEMON.text("DESCRIPTION")))
+    yield from differences("documents in meson.build", documents, re.findall(r"'docs/([\w-]+\.md)'", read("meson.build")))
+    for name in pages.names():
+        yield from (f"{name}: {found} does not exist" for found in re.findall(r"\b([\w-]+\.md)\b", plain_text(Page(name))) if found not in documents)
+        for path in re.findall(r"/usr/share/doc/vipd/([\w/.-]*\w)", plain_text(Page(name))):
+            if not os.path.exists(os.path.join(pages.TREE, "docs", path)) and not os.path.exists(os.path.join(pages.TREE, path)):
+                yield f"{name}: {path} does not exist"
 
 
 if __name__ == "__main__":
