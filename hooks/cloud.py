@@ -20,6 +20,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -31,6 +32,7 @@ MAX_BYTES = 1 << 20  # of an answer
 FIRST_DELAY_SEC = 1
 MAX_DELAY_SEC = 30
 TRY_SEC = 300
+AGAIN_SEC = 30  # longer than a request of another host may be under way
 
 # Exit statuses, as in sysexits.h. The unit tries again after the first, and not after the second.
 EX_TEMPFAIL = 75
@@ -198,11 +200,21 @@ def setting(name, default=None):
     return value
 
 
-def try_seconds():
-    value = setting("TRY_SEC", str(TRY_SEC))
-    if not value.isdecimal() or int(value) == 0:
-        raise Permanent(f"TRY_SEC={value}: allowed is a whole number of seconds from 1")
+def seconds(name, default, minimum):
+    value = setting(name, str(default))
+    if not value.isdecimal() or int(value) < minimum:
+        raise Permanent(f"{name}={value}: allowed is a whole number of seconds from {minimum}")
     return int(value)
+
+
+def tell_started():
+    """The start of the unit is over, and we are not. False: nobody wants to know."""
+    path = os.environ.pop("NOTIFY_SOCKET", "")
+    if not path:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.sendto(b"READY=1", "\0" + path[1:] if path[0] == "@" else path)
+    return True
 
 
 def credential(name):
@@ -231,14 +243,15 @@ def wait_for(finished, patience, what):
         time.sleep(1)
 
 
-def pursue(provider, patience):
-    """Returns once the provider says that the address is here."""
+def pursue(provider, patience, again=False):
+    """Returns once the provider says that the address is here. again: which it has said before."""
     n_orders, unseen = 0, False
     while True:
         try:
             if provider.is_here():
                 how = f"after {patience.used():.1f} s" if n_orders else "already"
-                say(NOTICE, f"{provider.address} is routed to {provider.host}, {how}")
+                if n_orders or not again:
+                    say(NOTICE, f"{provider.address} is routed to {provider.host}{' again' if again else ''}, {how}")
                 return
             if unseen:
                 # somebody gave another order meanwhile, or the answer is that of a moment ago
@@ -253,10 +266,18 @@ def pursue(provider, patience):
 
 
 def main(make_provider):
-    """The whole program; returns its exit status. make_provider(): reads the settings."""
+    """The whole program; returns its exit status. make_provider(): reads the settings.
+
+    An order of the former master may arrive after ours, though it was ended when it lost the role: in the network, or in a slow API. So
+    the unit has started once the address is here, and we look again when such an order must have arrived."""
     try:
-        patience = Patience(try_seconds())
-        pursue(make_provider(), patience)
+        try_sec, again_sec = seconds("TRY_SEC", TRY_SEC, 1), seconds("AGAIN_SEC", AGAIN_SEC, 0)
+        patience = Patience(try_sec)
+        provider = make_provider()
+        pursue(provider, patience)
+        if again_sec and tell_started():
+            time.sleep(again_sec)
+            pursue(provider, Patience(try_sec), again=True)
     except Permanent as reason:
         say(ERR, str(reason))
         return EX_CONFIG

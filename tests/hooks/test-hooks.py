@@ -311,7 +311,7 @@ def test_what_the_token_may_not_do_is_said_at_once(s):
 
 def test_settings_that_are_wrong_are_said(s):
     for settings, words in (({"RESERVED_IP": None}, "RESERVED_IP= is not set"), ({"RESERVED_IP": "x"}, "RESERVED_IP=x is not"),
-                            ({"DROPLET_ID": "-1"}, "DROPLET_ID=-1 is not a number"), ({"TRY_SEC": "0"}, "TRY_SEC=0: allowed is"),
+                            ({"DROPLET_ID": "-1"}, "DROPLET_ID=-1 is not a number"), ({"TRY_SEC": "0"}, "TRY_SEC=0: allowed is"), ({"AGAIN_SEC": "x"}, "AGAIN_SEC=x: allowed is"),
                             ({"API": "http://api.example.com/v2"}, "https only"),
                             ({"CREDENTIALS_DIRECTORY": None}, "no credential 'token'"),
                             ({"CREDENTIALS_DIRECTORY": "/nowhere"}, "no credential 'token'")):
@@ -349,6 +349,44 @@ def test_nobody_sees_the_token_in_the_process(s):
         with open(f"/proc/{process.pid}/{name}", "rb") as f:
             seen = f.read()
         check(seen and TOKEN.encode() not in seen, name)
+
+
+# afterwards
+
+def manager(s):
+    """Where the program tells the service manager that it has started."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(f"{s.directory}/notify")
+    sock.settimeout(PATIENCE_SEC)
+    return sock
+
+
+def test_an_order_that_arrives_late_is_answered(s):
+    """Of the host that was master before: it was ended, but its order was under way."""
+    with manager(s) as notified:
+        process = s.start(NOTIFY_SOCKET=notified.getsockname(), AGAIN_SEC="1")
+        check(notified.recv(64) == b"READY=1", "the unit has started")
+        check_routed_once(s)
+        s.cloud.routed = THERE
+        said = process.communicate(timeout=PATIENCE_SEC)[0]
+    check(process.returncode == 0 and s.cloud.routed == HERE and s.cloud.orders() == [HERE, HERE], f"{process.returncode} {said}")
+    check(re.search(rf"^{ADDRESS} is routed to droplet {HERE} again, after ", said, re.M), said)
+
+
+def test_what_is_still_here_is_not_told_twice(s):
+    with manager(s) as notified:
+        said = s.run(NOTIFY_SOCKET=notified.getsockname(), AGAIN_SEC="1")
+    check_routed_once(s)
+    check(said.count("\n") == 1 and len(s.cloud.asked("GET", f"reserved_ips/{ADDRESS}", 200)) >= 3, said)
+
+
+def test_a_start_that_failed_is_not_told_as_one_that_is_over(s):
+    s.cloud.fail(403, path="/v2")
+    with manager(s) as notified:
+        s.run(EX_CONFIG, NOTIFY_SOCKET=notified.getsockname())
+        notified.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            check(not notified.recv(64), "told")
 
 
 # its end
