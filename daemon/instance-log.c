@@ -63,7 +63,8 @@ void instance_log_init(InstanceLog *l) {
 }
 
 void instance_log_done(InstanceLog *l) {
-        g_clear_pointer(&l->failing, g_hash_table_unref);
+        if (l->failing)
+                g_hash_table_unref(l->failing);
 }
 
 static const CheckConfig *find_config(const Instance *i, const char *name) {
