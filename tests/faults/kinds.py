@@ -374,6 +374,8 @@ def disturbed(w, node):
 
     wait(settled, f"{node.name} answers again", 20)
     node.may_end = False
+    if node.bus:
+        found_again(node)
 
 
 @kind("calls")
@@ -423,15 +425,18 @@ def full_send_buffer(w):
 
 # what a host has too little of
 
+# protocol 112 with a bad checksum
+JUNK = b"\x01\x00\x5e\x00\x00\x12" + b"\x02" * 6 + b"\x08\x00" + b"\x45\x00\x00\x38\x00\x00\x40\x00\xff\x70" + b"\x00" * 46
+
+
 @kind("scarce")
 def full_receive_buffer(w):
     node = w.some()
-    junk = b"\x01\x00\x5e\x00\x00\x12" + b"\x02" * 6 + b"\x08\x00" + b"\x45\x00\x00\x38\x00\x00\x40\x00\xff\x70" + b"\x00" * 46
     sock = w.lab.injector(node.host)
     node.freeze()
     for _ in range(2000):
         with contextlib.suppress(OSError):
-            sock.send(junk)
+            sock.send(JUNK)
     node.freeze(False)
     sock.close()
     yield node.name, 0.2
