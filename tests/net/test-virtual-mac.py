@@ -131,12 +131,26 @@ def test_a_backup_says_nothing_with_it(lab):
 
     wait(lambda: behind() == [n1.port], "learned")
     hold(lambda: behind() == [n1.port], "the backup is silent", 2)
+    ears = lab.injector(n1)
+    ears.bind((n1.port, 3))
     a.signal(signal.SIGUSR2)
     b.wait_state("master")
     wait(lambda: behind() == [n2.port], "learned anew")
     hold(lambda: behind() == [n2.port], "who was master is silent", 2)
     farewell = lab.observer.carp(n1, advbase=255, advskew=255)
     check(farewell and all(e.source_mac == n1.mac() for e in farewell), f"so is its farewell: {farewell}")
+    # nor did the kernel say in its name what a moment later was somebody else's, such as that nobody hears the address any more
+    heard, ended = [], False
+    ears.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame, address = ears.recvfrom(2048)
+            if address[2] == socket.PACKET_OUTGOING:
+                continue
+            ended = ended or frame[6:12].hex(":") == n1.mac() and frame[12:14] == b"\x08\x00" and frame[23] == 112
+            if ended and frame[6:12].hex(":") == MAC:
+                heard.append(frame.hex())
+    check(ended and not heard, f"after its farewell: {heard}")
 
 
 def test_two_masters_become_one(lab):
