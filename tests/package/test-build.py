@@ -94,6 +94,7 @@ def test_the_spec_is_as_rpm_expects():
 MACROS = r"""%_topdir {top}
 %_unitdir /usr/lib/systemd/system
 %_sysusersdir /usr/lib/sysusers.d
+%_udevrulesdir /usr/lib/udev/rules.d
 %debug_package %{{nil}}
 %meson true
 %meson_build true
