@@ -68,7 +68,8 @@ def crash(r):
     fastest = made(median, r.values("crash-fastest", FASTEST, gap))
     interval = made(median, r.values("crash-fastest", FASTEST, dead))
     late = made(median, r.values("crash", ONE_SECOND, added))
-    yield Bound("host crash, fastest setting: median gap", "dead interval + 3 ms: {}", fastest, None if interval is None else interval + 3, " ms")
+    yield Bound("host crash, fastest setting: median gap", "dead interval + 3 ms: {}", fastest,
+                None if interval is None else interval + 3, " ms")
     yield Bound("", "half of keepalived at its fastest: {}", fastest,
                 times(0.5, made(median, r.values("crash-fastest", KEEPALIVED_FASTEST, gap))), " ms")
     yield Bound("host crash, 1 s: median, after the dead interval", "{}", late, 5, " ms")
@@ -116,20 +117,20 @@ def cost(r):
     yield Bound("1,000 addresses, master: PSS", "keepalived's: {}", used("vipd", 1000, "master", "pss_kib"),
                 used("keepalived", 1000, "master", "pss_kib"), " KiB", 0)
     yield Bound("1,000 addresses, master: processes", "{}", used("vipd", 1000, "master", "processes", max), 1, digits=0)
-    yield Bound("1 address, master: PSS", "keepalived's: {}", used("vipd", 1, "master", "pss_kib"), used("keepalived", 1, "master", "pss_kib"), " KiB", 0)
+    yield Bound("1 address, master: PSS", "keepalived's: {}", used("vipd", 1, "master", "pss_kib"),
+                used("keepalived", 1, "master", "pss_kib"), " KiB", 0)
     for role in ("master", "backup"):
         adverts = used("vipd", 1, role, "adverts_per_s")
         yield Bound(f"1 address, {role}: wake-ups per second", "adverts per second + 1: {}", used("vipd", 1, role, "wake_ups_per_s"),
                     None if adverts is None else adverts + 1)
-    for n, limit in ((1, 2), (1000, 0.3)):
-        for role, verb in (("master", "sent"), ("backup", "received")):
-            yield Bound(f"{n:,} address{'es' * (n > 1)}: system calls per advert {verb}", "{}", used("vipd", n, role, "calls_per_advert"), limit)
-    for n in (1, 1000):
-        for role, verb in (("master", "sent"), ("backup", "received")):
-            yield Bound(f"{n:,} address{'es' * (n > 1)}: allocations per advert {verb}", "{}", used("vipd", n, role, "allocations_per_advert"), 0)
+    for what, name, limits in (("system calls", "calls_per_advert", (2, 0.3)), ("allocations", "allocations_per_advert", (0, 0))):
+        for n, addresses, limit in zip((1, 1000), ("1 address", "1,000 addresses"), limits):
+            for role, verb in (("master", "sent"), ("backup", "received")):
+                yield Bound(f"{addresses}: {what} per advert {verb}", "{}", used("vipd", n, role, name), limit)
     started = r.values("cost", "vipd 1000", milliseconds("started_us"))
     dead = r.values("cost", "vipd 1000", milliseconds("dead_interval_us"))
-    yield Bound("start of 1,000 addresses: all held", "dead interval + 1 s: {}", made(max, started), None if dead is None else dead[0] + 1000, " ms", 0)
+    yield Bound("start of 1,000 addresses: all held", "dead interval + 1 s: {}", made(max, started),
+                None if dead is None else dead[0] + 1000, " ms", 0)
 
 
 def jitter(r):

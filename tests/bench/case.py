@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What every case has, inside one lab with one program. A case has two verbs: prepare() brings the hosts into the state that the next sample needs and
-returns when that will be so; measure() takes one sample. The client sends an echo request every 200 us. An outage runs from the first request
-that is not answered to the next one that is, so each end is known to one interval."""
+"""What every case has, inside one lab with one program. A case has two verbs: prepare() brings the hosts into the state that the
+next sample needs and returns when that will be so; measure() takes one sample. The client sends an echo request every 200 us. An
+outage runs from the first request that is not answered to the next one that is, so each end is known to one interval."""
 
 import json
 import os

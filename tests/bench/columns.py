@@ -67,7 +67,10 @@ FROZEN = GAPS + [
     Column("gap ms", milliseconds("gap_on_waking_us"), max),
     EARLY,
 ]
-LINK = GAPS + [Column("link back: two holders ms", milliseconds("two_healed_us"), max), Column("gap ms", milliseconds("gap_healed_us"), max), EARLY]
+LINK = GAPS + [
+    Column("link back: two holders ms", milliseconds("two_healed_us"), max), Column("gap ms", milliseconds("gap_healed_us"), max),
+    EARLY,
+]
 PARTITION = [
     Column("healed to one ms", milliseconds("merged_us"), median), Column("p95", milliseconds("merged_us"), percentile_95),
     *GAPS, Column("of it healed ms", milliseconds("gap_healed_us"), max), EARLY,
@@ -80,6 +83,12 @@ RESTART = GAPS + [Column("lost probes", key("lost"), max, 0), Column("moved", ke
 STARTED = milliseconds("started_us")
 
 
+def kinds(values):
+    """The most frequent system calls."""
+    found = sorted(((median([v.get(name, 0) for v in values]), name) for name in set().union(*values)), reverse=True)
+    return ", ".join(f"{name} {n:.2f}" for n, name in found[:6] if n >= 0.01)
+
+
 def of_role(role):
     """What a master or a backup uses."""
     def column(title, name, summary, digits=2):
@@ -88,6 +97,7 @@ def of_role(role):
         column("CPU %", "cpu_percent", median), column("PSS KiB", "pss_kib", median, 0), column("processes", "processes", max, 0),
         column("adverts/s", "adverts_per_s", median), column("wake-ups/s", "wake_ups_per_s", median),
         column("system calls/advert", "calls_per_advert", median), column("allocations/advert", "allocations_per_advert", median),
+        column("which calls", "kinds_per_advert", kinds),
     ]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What many elections cost: one to a thousand of them on two hosts, on as many interfaces as their numbers, 1 to 255, need. One sample tells how
-long the start takes, what a master and a backup use, and how long a backup takes to have all addresses when the master vanishes."""
+"""What many elections cost: one to a thousand of them on two hosts, on as many interfaces as their numbers, 1 to 255, need. One
+sample tells how long the start takes, what a master and a backup use, and how long a backup takes to have all addresses when the
+master vanishes."""
 
 import resource
 
@@ -87,7 +88,8 @@ class Many(Case):
                 all(e.address in seen.held[host.name] and e.address in seen.announced[host.name] for e in self.elections))
 
     def start(self, host):
-        """Until it says that it takes part in all elections, and is master of all; both counted from the start of its first process."""
+        """Until it says that it takes part in all elections, and is master of all; both counted from the start of its first
+        process."""
         self.program.start(host)
         began, listens = self.program.running[host.name][0].began, now()
         wait(lambda: self.is_master(host), lambda: f"master of all, not of {len(self.tally.adverts[host.name])}", 60, every=0.05)
@@ -98,8 +100,8 @@ class Many(Case):
     # what they use
 
     def window(self, seconds, make):
-        """Runs for so long with what make(processes) counts, for each host. Returns what was counted, None if it cannot be, with the number
-        of adverts and the seconds."""
+        """Runs for so long with what make(processes) counts, for each host. Returns what was counted, None if it cannot be, with
+        the number of adverts and the seconds."""
         if len(self.elections) == 1:
             # between two adverts, so that a whole number of them is in
             last = self.tally.read().adverts[self.hosts[0].name]["e1", 1][-1]
@@ -122,12 +124,17 @@ class Many(Case):
         slept = [counters.wake_ups(self.program.family(host)) for host in self.hosts]
         spent, adverts, took = self.window(seconds, counters.cpu)
         slept = [counters.wake_ups(self.program.family(host)) - before for host, before in zip(self.hosts, slept)]
-        used = [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took, "processes": len(self.program.family(host))}
+        used = [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took,
+                 "processes": len(self.program.family(host))}
                 for nsec, n, host in zip(spent, slept, self.hosts)]
         for name, make in (("calls", self.tracing.calls), ("allocations", counters.allocations)):
             counted, adverts, _ = self.window(seconds, make)
             for role, n in zip(used, counted):
                 role[f"{name}_per_advert"] = None if n is None else n / adverts
+        if self.pace == "full":
+            counted, adverts, _ = self.window(seconds, self.tracing.kinds)
+            for role, n in zip(used, counted):
+                role["kinds_per_advert"] = n and {name: round(n[name] / adverts, 2) for name in sorted(n)}
         return used
 
     def vanish(self, host):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel counts of processes, without stopping them: time on a processor, wake-ups, memory, system calls, and calls of the functions that
-allocate. The last two by perf_event_open(2): a tracepoint, and breakpoints in the library (uprobes); a program needs neither to be started
-nor to be built in another way. Reads nothing of what the processes do."""
+"""What the kernel counts of processes, without stopping them: time on a processor, wake-ups, memory, system calls, and calls of the
+functions that allocate. The last two by perf_event_open(2): a tracepoint, and breakpoints in the library (uprobes); a program needs
+neither to be started nor to be built in another way. Reads nothing of what the processes do."""
 
+import collections
 import contextlib
 import ctypes
 import glob
@@ -22,8 +23,10 @@ UPROBE_TYPE = "/sys/bus/event_source/devices/uprobe/type"
 # of the C library, and of GLib's own allocator
 ALLOCATORS = {"libc": ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"), "libglib-2": ("g_slice_alloc",)}
 # which are told apart: those that a daemon of this kind makes
-CALLS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "read", "write", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg",
-         "sendmmsg", "timerfd_settime", "io_uring_enter", "clock_nanosleep", "ioctl", "wait4")
+CALLS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "read", "write", "recvfrom", "recvmsg", "recvmmsg",
+         "sendto", "sendmsg", "sendmmsg", "timerfd_settime", "io_uring_enter", "clock_nanosleep", "ioctl", "wait4")
+
+FEW = 3
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +77,20 @@ class Counters:
             c.close()
 
 
+class Kinds:
+    """Several counters by name. What is read can be subtracted."""
+
+    def __init__(self, counters):
+        self.counters = counters
+
+    def read(self):
+        return collections.Counter({name: c.read() for name, c in self.counters.items()})
+
+    def close(self):
+        for c in self.counters.values():
+            c.close()
+
+
 def threads(process):
     return [int(name) for name in os.listdir(f"/proc/{process}/task")]
 
@@ -103,6 +120,12 @@ class Tracing:
         """System calls; name: only this one."""
         number = self.number(f"syscalls/sys_enter_{name}" if name else "raw_syscalls/sys_enter")
         return Counters(lambda _, thread: [Counter(PERF_TYPE_TRACEPOINT, number, thread)], processes)
+
+    def kinds(self, processes):
+        """System calls by name, those of CALLS; of programs that are few processes."""
+        if len(processes) > FEW:
+            raise Unavailable("too many processes")
+        return Kinds({name: self.calls(processes, name) for name in CALLS})
 
 
 def functions(path, names):

@@ -86,7 +86,8 @@ class Frozen(Case):
         woken = self.woken
         lost = [t for t, number, present in self.lab.observer.changes(VIP, at) if number == host.number and not present]
         # as long as it has not been elected again: by then it may have sent one that comes before its address
-        elected = min((t for t, number, present in self.lab.observer.changes(VIP, woken) if number == host.number and present), default=None)
+        changes = self.lab.observer.changes(VIP, woken)
+        elected = min((t for t, number, present in changes if number == host.number and present), default=None)
         said = [e for e in self.adverts(host, woken) if getattr(e, "advbase", 0) != 255 and (not elected or e.t < elected - 20_000)]
         self.listen(host)
         return self.sample(at, report, held_us=(lost[0] if lost else now()) - at, held_on_waking=self.held_on_waking,

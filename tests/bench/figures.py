@@ -11,8 +11,8 @@ PROGRAMS = ("vipd", "ucarp", "keepalived")
 
 
 class Figure:
-    """labels: which row of the case stands for a program, in the order of PROGRAMS; None if the program has nothing of the kind. twice: the figure
-    that says how long two hosts held the address meanwhile."""
+    """labels: which row of the case stands for a program, in the order of PROGRAMS; None if the program has nothing of the kind.
+    twice: the figure that says how long two hosts held the address meanwhile."""
 
     def __init__(self, title, case, labels, value, summary=median, unit="ms", twice=None):
         self.title, self.case, self.labels = title, case, dict(zip(PROGRAMS, labels))
@@ -75,7 +75,8 @@ COST = [
            lambda s: s["takeover"]["latest_us"] / 1000),
     *(Figure(f"adverts {title}, processors four times overloaded: interval off by (99th percentile)", "jitter", labels,
              lambda s: s["overloaded"]["p99"], max, "%")
-      for title, labels in (("every second", ("1 s", "1 s", "1 s")), ("every 50 ms, real time", ("50 ms, real time", None, "50 ms, real time")))),
+      for title, labels in (("every second", ("1 s", "1 s", "1 s")),
+                            ("every 50 ms, real time", ("50 ms, real time", None, "50 ms, real time")))),
 ]
 
 

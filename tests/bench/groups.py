@@ -10,8 +10,8 @@ from service import VipdService
 
 
 class Row:
-    """A program with a setting; options: those of its class. quick, smoke: whether it is there with --quick, with --smoke. of: rows are compared
-    with the first one of the same kind."""
+    """A program with a setting; options: those of its class. quick, smoke: whether it is there with --quick, with --smoke. of: rows
+    are compared with the first one of the same kind."""
 
     def __init__(self, program, setting, n_hosts=2, quick=True, smoke=False, of=None, **options):
         self.program, self.setting, self.n_hosts, self.options = program, setting, n_hosts, options
@@ -30,8 +30,8 @@ class Row:
 
 
 class Group:
-    """quick, full: how many samples of each row. apart: rows are prepared one at a time, as even the idle ones would be heard. slow: it is all
-    about seconds, so that with --quick the rows need not be in turn."""
+    """quick, full: how many samples of each row. apart: rows are prepared one at a time, as even the idle ones would be heard.
+    slow: it is all about seconds, so that with --quick the rows need not be in turn."""
 
     def __init__(self, case, title, tables, rows, quick, full, apart=False, slow=False):
         self.case, self.title, self.rows = case, title, rows
@@ -74,11 +74,13 @@ GROUPS = {
         quick=1, full=4, slow=True),
     "link": Group(
         failures.LinkLoss, "The master's link is lost, and comes back", columns.LINK,
-        [Row(Vipd, "AdvSkew=0"), Row(Vipd, "AdvBase=0 AdvSkew=1", smoke=True, **FAST), Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
+        [Row(Vipd, "AdvSkew=0"), Row(Vipd, "AdvBase=0 AdvSkew=1", smoke=True, **FAST),
+         Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
         quick=1, full=5, slow=True),
     "partition": Group(
         failures.Partition, "The hosts do not hear each other, then they do", columns.PARTITION,
-        [Row(Vipd, "AdvSkew=0 and 100", advskews=(0, 100)), Row(Vipd, "AdvBase=0 AdvSkew=1 and 2", smoke=True, advbase=0, advskews=(1, 2)),
+        [Row(Vipd, "AdvSkew=0 and 100", advskews=(0, 100)),
+         Row(Vipd, "AdvBase=0 AdvSkew=1 and 2", smoke=True, advbase=0, advskews=(1, 2)),
          Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
         quick=1, full=6, slow=True),
     "handover": Group(
@@ -104,7 +106,8 @@ GROUPS = {
          if (n, program) != (1000, Ucarp)],
         quick=1, full=2, apart=True),
     "jitter": Group(
-        jitter.Jitter, "How far the interval of adverts is off, in percent of it: on an idle machine, and with four times the work it can do", columns.JITTER,
+        jitter.Jitter, "How far the interval of adverts is off, in percent of it; idle, and with four times the work the machine can do",
+        columns.JITTER,
         [Row(Vipd, "1 s", 1, of=1, elections=TWENTY),
          Row(Vipd, "1 s, real time", 1, quick=False, of=1, elections=TWENTY, realtime=True),
          Row(Ucarp, "1 s", 1, quick=False, of=1, elections=TWENTY),

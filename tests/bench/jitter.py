@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How evenly a master sends, on an idle machine and on one with four times as much work as it has processors. Peers that miss a master's adverts for
-a dead interval take its addresses away, so this is what an overload may do to them."""
+"""How evenly a master sends, on an idle machine and on one with four times as much work as it has processors. Peers that miss a
+master's adverts for a dead interval take its addresses away, so this is what an overload may do to them."""
 
 import os
 import subprocess

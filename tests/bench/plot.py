@@ -30,7 +30,8 @@ def label(milliseconds):
 
 
 def bar(y, program, values, twice):
-    """A bar to the median, a line to the 95th percentile, and the median in figures. twice: for how many ms two hosts held the address."""
+    """A bar to the median, a line to the 95th percentile, and the median in figures. twice: for how many ms two hosts held the
+    address."""
     middle, end = median(values), percentile_95(values)
     number = "none lost" if not any(values) else figures.text(middle, "ms")
     if twice and twice >= WORTH_TELLING_MS:

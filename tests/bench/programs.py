@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The programs under the benchmark, each by its own means: how it is started, made to hand over or restarted, and what its protocol promises. They
-know nothing of what is measured; the addresses are the lab's, so that one witness serves all."""
+"""The programs under the benchmark, each by its own means: how it is started, made to hand over or restarted, and what its protocol
+promises. They know nothing of what is measured; the addresses are the lab's, so that one witness serves all."""
 
 import contextlib
 import os
@@ -22,7 +22,8 @@ class Election:
 
 
 class Program:
-    """One program on every host of a lab, with the same settings on each unless `advskews` says otherwise. `elections`: those of each host."""
+    """One program on every host of a lab, with the same settings on each unless `advskews` says otherwise. `elections`: those of
+    each host."""
 
     systemd = False  # whether it is a service of booted hosts
     prefix = ()  # of its command line

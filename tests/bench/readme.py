@@ -14,7 +14,9 @@ BEGIN, END = "<!-- written by tests/bench/bench --readme -->", "<!-- as far as h
 
 
 def table(head, lines):
-    return ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|", *("| " + " | ".join(cells) + " |" for cells in lines)]
+    def row(cells):
+        return f"| {' | '.join(cells)} |"
+    return [row(head), "|---" + "|---:" * (len(head) - 1) + "|", *map(row, lines)]
 
 
 def section(facts):
@@ -23,19 +25,22 @@ def section(facts):
     judged = bounds.judge(facts["cases"])
     kept = [b.kept() for b in judged]
     parts = [
-        f"One run of {facts['seconds'] / 60:.0f} minutes, on {machine['time'][:10]}: {versions['vipd']} ({versions['commit']}), ucarp {versions['ucarp']}, keepalived "
-        f"{versions['keepalived']} (VRRPv3);",
-        f"{machine['cores']} × {machine['processor']}, Linux {machine['kernel']}, hosts in network namespaces. Medians, of gaps also the 95th percentile in brackets.",
+        f"One run of {facts['seconds'] / 60:.0f} minutes, on {machine['time'][:10]}: {versions['vipd']} ({versions['commit']}), "
+        f"ucarp {versions['ucarp']}, keepalived {versions['keepalived']} (VRRPv3),",
+        f"{machine['cores']} × {machine['processor']}, Linux {machine['kernel']}, hosts in network namespaces. Medians; of gaps also the "
+        "95th percentile, in brackets.",
         "",
         f"![How long a client misses the address]({PICTURE})",
         "",
-        *table([f"a client that asks every {PROBE_USEC / 1000:g} ms misses the address for", *figures.PROGRAMS], (figures.line(f, results) for f in figures.GAPS)),
+        *table([f"a client that asks every {PROBE_USEC / 1000:g} ms misses the address for", *figures.PROGRAMS],
+               (figures.line(f, results) for f in figures.GAPS)),
         "",
         *table(["what no client should see", *figures.PROGRAMS], (figures.line(f, results) for f in figures.DOUBLE)),
         "",
         *table(["what it costs; adverts every second", *figures.PROGRAMS], (figures.line(f, results) for f in figures.COST)),
         "",
-        f"What vipd set itself: {kept.count(True)} of {len(kept)} kept" + (f", {kept.count(None)} not measured" if None in kept else "") + ".",
+        f"What vipd set itself, {kept.count(True)} of {len(kept)} kept" +
+        (f", {kept.count(None)} not measured:" if None in kept else ":"),
         "",
         *table(["", "at most", "measured", "kept"], ([b.what, b.wanted_text(), b.measured(), b.verdict()] for b in judged)),
     ]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Labs in processes of their own, each with one program in it, and the rounds in which they are asked for samples. Two sides: serve() runs inside
-a lab and is told by lines on standard input what to do; Room and Run are outside."""
+"""Labs in processes of their own, each with one program in it, and the rounds in which they are asked for samples. Two sides:
+serve() runs inside a lab and is told by lines on standard input what to do; Room and Run are outside."""
 
 import concurrent.futures
 import contextlib
@@ -163,7 +163,8 @@ class Run:
             self.measure(number, ready[number])
 
     def prepare_early(self):
-        """While another group is measured, where there is no time to lose. Making a lab takes the kernel's network lock, so that is awaited."""
+        """While another group is measured, where there is no time to lose. Making a lab takes the kernel's network lock, so that is
+        awaited."""
         if not self.group.apart:
             for number in self.samples:
                 self.prepare(number)
@@ -193,8 +194,8 @@ class Run:
         rows = self.group.rows
         return {
             "title": self.group.title,
-            "rows": [{"program": rows[k].program.name, "setting": rows[k].setting, "samples": self.samples[k], "failures": self.failures[k]}
-                     for k in self.samples],
+            "rows": [{"program": rows[k].program.name, "setting": rows[k].setting, "samples": self.samples[k],
+                      "failures": self.failures[k]} for k in self.samples],
         }
 
 
