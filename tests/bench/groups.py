@@ -60,7 +60,7 @@ GROUPS = {
          Row(Keepalived, "10 ms, priority 100", interval=0.01, quick=False),
          Row(Keepalived, "10 ms, priority 254, real time", smoke=True, **FASTEST),
          Row(Keepalived, "and down_timer_adverts 2", **FASTEST, down_timer_adverts=2, quick=False)],
-        quick=3, full=25, apart=True),
+        quick=3, full=20, apart=True),
     "killed": Group(
         failures.Killed, "The daemon is killed, its host lives", columns.KILLED,
         [Row(VipdService, "systemd, AdvSkew=0", quick=False), Row(VipdService, "systemd, AdvBase=0 AdvSkew=1", **FAST),
@@ -71,24 +71,24 @@ GROUPS = {
         failures.Frozen, "The daemon is frozen (SIGSTOP), its host lives; then it goes on", columns.FROZEN,
         [Row(Vipd, "AdvSkew=0"), Row(Vipd, "AdvBase=0 AdvSkew=1", smoke=True, **FAST), Row(Vipd, "AdvSkew=0 Lease=no", lease="no"),
          Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
-        quick=1, full=4, slow=True),
+        quick=1, full=3, slow=True),
     "link": Group(
         failures.LinkLoss, "The master's link is lost, and comes back", columns.LINK,
         [Row(Vipd, "AdvSkew=0"), Row(Vipd, "AdvBase=0 AdvSkew=1", smoke=True, **FAST),
          Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
-        quick=1, full=5, slow=True),
+        quick=1, full=4, slow=True),
     "partition": Group(
         failures.Partition, "The hosts do not hear each other, then they do", columns.PARTITION,
         [Row(Vipd, "AdvSkew=0 and 100", advskews=(0, 100)),
          Row(Vipd, "AdvBase=0 AdvSkew=1 and 2", smoke=True, advbase=0, advskews=(1, 2)),
          Row(Ucarp, "-k 0"), Row(Keepalived, "priority 100")],
-        quick=1, full=6, slow=True),
+        quick=1, full=5, slow=True),
     "handover": Group(
         failures.Handover, "A planned handover between two hosts", columns.HANDOVER,
         [Row(Vipd, "AdvSkew=0 and 100, Demote", smoke=True, advskews=(0, 100)), Row(Ucarp, "SIGUSR2", smoke=True),
          Row(Keepalived, "priority 100, stop"), Row(Keepalived, "priority 254, stop", priority=254, quick=False),
          Row(Keepalived, "priority 100, track_file", smoke=True, by="track", quick=False)],
-        quick=1, full=15),
+        quick=1, full=12),
     "handover-three": Group(
         failures.Handover, "A planned handover among three hosts", columns.HANDOVER,
         [Row(Vipd, "AdvSkew=0, 50 and 100, Demote", advskews=(0, 50, 100), n_hosts=3)],
@@ -116,7 +116,7 @@ GROUPS = {
          Row(Vipd, "50 ms", 1, smoke=True, quick=False, of=50, elections=TWENTY, **EVERY_50_MS),
          Row(Vipd, "50 ms, real time", 1, of=50, elections=TWENTY, realtime=True, **EVERY_50_MS),
          Row(Keepalived, "50 ms", 1, quick=False, of=50, elections=TWENTY, interval=0.05),
-         Row(Keepalived, "50 ms, real time", 1, of=50, elections=TWENTY, interval=0.05, realtime=True)],
+         Row(Keepalived, "50 ms, real time", 1, quick=False, of=50, elections=TWENTY, interval=0.05, realtime=True)],
         quick=1, full=1, apart=True),
     "resolution": Group(
         failures.Resolution, "The probe itself, with nothing happening", columns.RESOLUTION,

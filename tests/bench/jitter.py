@@ -13,7 +13,7 @@ from summary import percentile
 N_ELECTIONS = 20
 OVERLOAD = 4  # busy processes per processor
 # how many intervals are watched, calm and overloaded; with slow and with fast adverts
-INTERVALS = {"full": ((10, 20), (100, 300)), "quick": ((1, 4), (20, 60)), "smoke": ((1, 1), (10, 20))}
+INTERVALS = {"full": ((6, 16), (100, 200)), "quick": ((1, 4), (20, 60)), "smoke": ((1, 1), (10, 20))}
 
 
 class Overload:

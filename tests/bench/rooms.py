@@ -60,18 +60,15 @@ def inside(groups, argument):
 class Room:
     """A lab in a process of its own. script: what enters inside() when it is started with --inside and the argument."""
 
-    n_rooms = 0
-
     def __init__(self, script, argument, row, log):
-        environment = dict(os.environ)
-        self.identity = None
+        argv, environment = L.enter(script, argument), dict(os.environ)
         if row.program.systemd:
-            Room.n_rooms += 1
-            self.identity = f"{os.getpid()}{Room.n_rooms:03}"
-            environment.update(VIPD_TEST_IDENTITY=f"vipd-boot-{self.identity}",
-                               VIPD_TEST_LAYERS=json.dumps(image.prepare(L.BUILD, hosts.CACHE)))
-        self.popen = subprocess.Popen(L.enter(script, argument), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                      text=True, env=environment)
+            hosts.sweep()
+            environment["VIPD_TEST_LAYERS"] = json.dumps(image.prepare(L.BUILD, hosts.CACHE))
+            # control groups are named for the process that they belong to
+            argv = ["sh", "-c", 'VIPD_TEST_IDENTITY=vipd-boot-$$ exec "$@"', "sh", *argv]
+        self.popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        self.identity = self.popen.pid if row.program.systemd else None
 
     def tell(self, verb):
         # one that has ended says so by having no answer
