@@ -26,8 +26,6 @@ ALLOCATORS = {"libc": ("malloc", "calloc", "realloc", "posix_memalign", "aligned
 CALLS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6", "read", "write", "recvfrom", "recvmsg", "recvmmsg",
          "sendto", "sendmsg", "sendmmsg", "timerfd_settime", "io_uring_enter", "clock_nanosleep", "ioctl", "wait4")
 
-FEW = 3
-
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -122,9 +120,7 @@ class Tracing:
         return Counters(lambda _, thread: [Counter(PERF_TYPE_TRACEPOINT, number, thread)], processes)
 
     def kinds(self, processes):
-        """System calls by name, those of CALLS; of programs that are few processes."""
-        if len(processes) > FEW:
-            raise Unavailable("too many processes")
+        """System calls by name, those of CALLS."""
         return Kinds({name: self.calls(processes, name) for name in CALLS})
 
 

@@ -345,9 +345,11 @@ class Host:
 
     def script(self, name, body):
         path = f"{self.room}/{name}"
-        with open(path, "w") as f:
+        # somebody may be running the one that it replaces
+        with open(f"{path}.new", "w") as f:
             f.write(f"#!/bin/sh\n{body}\n")
-        os.chmod(path, 0o755)
+        os.chmod(f"{path}.new", 0o755)
+        os.rename(f"{path}.new", path)
         return path
 
     def bsd_peer(self, addresses=(VIP,), vhid=7, advbase=1, advskew=0):
