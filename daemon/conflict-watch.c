@@ -17,6 +17,7 @@ struct ConflictWatch {
         NeighbourWatch *watch; /* NULL: not bound */
         const InstanceConfig *config;
         Conflict conflict;
+        ConflictAddress *addresses; /* its */
         bool published; /* somebody is named */
         bool listening;
 };
@@ -101,13 +102,15 @@ ConflictWatch *conflict_watch_free(ConflictWatch *w) {
                 return NULL;
         neighbour_watch_free(w->watch);
         alarm_clear(&w->timer);
+        g_free(w->addresses);
         g_free(w);
         return NULL;
 }
 
 int conflict_watch_bind(ConflictWatch *w, int ifindex, const InstanceConfig *config) {
         /* where adverts need unicast, as in a cloud, something that is no host may answer every question */
-        conflict_reset(&w->conflict, config->carp.vhid, config->n_addresses, config->carp.n_peers == 0);
+        w->addresses = g_renew(ConflictAddress, w->addresses, config->n_addresses);
+        conflict_reset(&w->conflict, config->carp.vhid, w->addresses, config->n_addresses, config->carp.n_peers == 0);
         w->config = config;
         return neighbour_watch_new(&w->watch, w->neighbours, ifindex, config->addresses, config->n_addresses, on_claim, w);
 }

@@ -13,14 +13,17 @@ static uint64_t min(uint64_t a, uint64_t b) {
         return a < b ? a : b;
 }
 
-void conflict_reset(Conflict *c, uint8_t vhid, size_t n_addresses, bool asks) {
+void conflict_reset(Conflict *c, uint8_t vhid, ConflictAddress *addresses, size_t n_addresses, bool asks) {
         *c = (Conflict) {
                 .vhid = vhid,
                 .asks = asks,
                 .n_addresses = min(n_addresses, CONFLICT_ADDRESSES_MAX),
                 .n_claims = c->n_claims,
                 .n_defences = c->n_defences,
+                .addresses = addresses,
         };
+        for (size_t k = 0; k < c->n_addresses; k++)
+                addresses[k] = (ConflictAddress) { 0 };
 }
 
 static void forget_claims(Conflict *c) {

@@ -42,7 +42,7 @@ typedef struct Conflict {
         uint64_t quiet_until_usec, ask_usec;
         uint8_t peers[CONFLICT_PEERS_MAX][MAC_BYTES];
         unsigned n_peers; /* ever learned */
-        ConflictAddress addresses[CONFLICT_ADDRESSES_MAX];
+        ConflictAddress *addresses; /* borrowed */
         size_t n_addresses;
         uint64_t n_claims, n_defences; /* for ever */
 } Conflict;
@@ -54,8 +54,9 @@ typedef struct ConflictUpdate {
         bool changed;    /* `claimed` or `mac` of an address */
 } ConflictUpdate;
 
-/* Another set of addresses, at another place: what is known of the neighbours is forgotten, the counters go on. asks: may questions be sent? */
-void conflict_reset(Conflict *c, uint8_t vhid, size_t n_addresses, bool asks);
+/* Another set of addresses, at another place: what is known of the neighbours is forgotten, the counters go on. asks: may questions be sent?
+ * addresses: room for what is known of each of them; the caller's, who keeps it until the next reset. */
+void conflict_reset(Conflict *c, uint8_t vhid, ConflictAddress *addresses, size_t n_addresses, bool asks);
 void conflict_on_hold(Conflict *c, uint64_t now_usec);    /* we have the addresses from now on */
 void conflict_on_release(Conflict *c);                    /* and from now on not; whoever claims them may */
 void conflict_on_advert(Conflict *c, const uint8_t mac[MAC_BYTES], uint64_t now_usec); /* of another host, and believed */

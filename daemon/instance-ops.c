@@ -67,7 +67,7 @@ struct InstanceIo {
         int built_on; /* the ifindex of that device when they were made */
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
         ConflictWatch *conflict;
-        DiagnosisHistory diagnoses;
+        DiagnosisHistory *diagnoses; /* NULL: there was never anything to say */
         void (*diagnosed)(void *userdata, const Diagnosis *d);
         void *diagnosed_userdata;
 };
@@ -297,7 +297,9 @@ static DiagnosisSelf self(const InstanceIo *io) {
 }
 
 static void note_diagnosis(InstanceIo *io, const Diagnosis *d, uint64_t now_usec) {
-        if (diagnosis_history_note(&io->diagnoses, d, now_usec) && io->diagnosed)
+        if (!io->diagnoses)
+                io->diagnoses = g_new0(DiagnosisHistory, 1);
+        if (diagnosis_history_note(io->diagnoses, d, now_usec) && io->diagnosed)
                 io->diagnosed(io->diagnosed_userdata, d);
 }
 
@@ -453,6 +455,7 @@ InstanceIo *instance_io_free(InstanceIo *io) {
         transport_forget(io->shared.transport, io);
         unbind(io);
         conflict_watch_free(io->conflict);
+        g_free(io->diagnoses);
         alarm_clear(&io->again);
         alarm_clear(&io->timer);
         g_free(io);
@@ -602,7 +605,8 @@ static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
         int r;
 
         io->ifindex = link->ifindex;
-        diagnosis_history_forget(&io->diagnoses);
+        if (io->diagnoses)
+                diagnosis_history_forget(io->diagnoses);
         r = open_family(io, AF_INET, &io->ipv4);
         if (r >= 0)
                 r = open_family(io, AF_INET6, &io->ipv6);
@@ -801,5 +805,7 @@ const Conflict *instance_io_conflict(const InstanceIo *io) {
 }
 
 const uint64_t *instance_io_diagnosed(const InstanceIo *io) {
-        return io->diagnoses.n_found;
+        static const uint64_t none[N_DIAGNOSIS_CAUSES];
+
+        return io->diagnoses ? io->diagnoses->n_found : none;
 }

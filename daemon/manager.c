@@ -604,6 +604,10 @@ static void on_pass_ends(void *userdata) {
         address_socket_flush(m->addresses);
 }
 
+static void on_quiet_pass_ends(void *userdata) {
+        neighbours_commit(((Manager *) userdata)->neighbours);
+}
+
 int manager_start(Manager *m, GPtrArray *handover) {
         g_autoptr(ConfigSet) set = NULL;
         RecordTools tools;
@@ -630,6 +634,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
         }
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
         alarms_observe(m->alarms, ALARM_LANE_TIMER, on_pass_begins, on_pass_ends, m);
+        alarms_observe(m->alarms, ALARM_LANE_NEIGHBOUR, NULL, on_quiet_pass_ends, m);
         lock_records(m);
         tools = (RecordTools) { .links = m->links, .addresses = m->addresses, .macvlans = m->macvlans, .arp_scope = m->arp_scope };
         set = m->load(m->load_userdata);

@@ -34,6 +34,7 @@ typedef struct Port {
         Neighbours *neighbours;
         int ifindex, family;
         unsigned n_users;
+        bool changed; /* the filter is not that of the addresses any more */
         AutoFd fd;
         sd_event_source *source;
 } Port;
@@ -325,16 +326,24 @@ int neighbour_watch_new(NeighbourWatch **ret, Neighbours *n, int ifindex, const 
 }
 
 void neighbour_watch_enable(NeighbourWatch *w, bool enabled) {
-        const Port *ports[] = { w->ipv4, w->ipv6 };
-
         if (w->enabled == enabled)
                 return;
         w->enabled = enabled;
-        for (size_t k = 0; k < G_N_ELEMENTS(ports); k++) {
-                if (!ports[k])
+        if (w->ipv4)
+                w->ipv4->changed = true;
+        if (w->ipv6)
+                w->ipv6->changed = true;
+}
+
+void neighbours_commit(Neighbours *n) {
+        for (guint k = 0; k < n->ports->len; k++) {
+                Port *p = g_ptr_array_index(n->ports, k);
+
+                if (!p->changed)
                         continue;
-                (void) set_filter(ports[k]);
-                empty(ports[k]);
+                p->changed = false;
+                (void) set_filter(p);
+                empty(p);
         }
 }
 

@@ -26,4 +26,6 @@ typedef void (*NeighbourHeard)(void *userdata, size_t k, const NeighbourClaim *c
 int neighbour_watch_new(NeighbourWatch **ret, Neighbours *n, int ifindex, const IpPrefix *addresses, size_t n_addresses,
                         NeighbourHeard heard, void *userdata);
 NeighbourWatch *neighbour_watch_free(NeighbourWatch *w);
-void neighbour_watch_enable(NeighbourWatch *w, bool enabled); /* what came before is not heard */
+/* From the next commit on; what came before is not heard. Many watches have one filter, which is made once for all that changed. */
+void neighbour_watch_enable(NeighbourWatch *w, bool enabled);
+void neighbours_commit(Neighbours *n);

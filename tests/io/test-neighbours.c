@@ -85,6 +85,7 @@ static void watch(Fixture *f, const char *const *addresses, size_t n) {
                 prefixes[k] = lab_prefix(addresses[k]);
         g_assert_cmpint(neighbour_watch_new(&f->watch, f->neighbours, f->ifindex, prefixes, n, on_heard, f), ==, 0);
         neighbour_watch_enable(f->watch, true);
+        neighbours_commit(f->neighbours);
 }
 
 static const char *const both[] = { "192.0.2.10", "2001:db8::10", "192.0.2.11" }, *const marks[] = { "192.0.2.99", "2001:db8::99" };
@@ -114,6 +115,7 @@ static void watch_marks(Fixture *f) {
 
         g_assert_cmpint(neighbour_watch_new(&f->marks, f->neighbours, f->ifindex, prefixes, 2, on_mark, f), ==, 0);
         neighbour_watch_enable(f->marks, true);
+        neighbours_commit(f->neighbours);
 }
 
 static void test_a_claim_is_heard_with_its_number(Fixture *f, gconstpointer data) {
@@ -198,9 +200,11 @@ static void test_a_disabled_watch_is_deaf_and_stays_so_for_the_past(Fixture *f, 
         for (unsigned k = 0; k < 10; k++)
                 announce(f, both[0], mac_there);
         neighbour_watch_enable(f->watch, false);
+        neighbours_commit(f->neighbours);
         for (unsigned k = 0; k < 10; k++)
                 announce(f, both[0], mac_there);
         neighbour_watch_enable(f->watch, true);
+        neighbours_commit(f->neighbours);
         settle(f);
         g_assert_cmpuint(f->n_heard, ==, 0);
         announce(f, both[0], mac_there);
@@ -237,6 +241,7 @@ static void test_any_number_of_addresses(Fixture *f, gconstpointer data) {
                 g_assert_cmpint(neighbour_watch_new(&watches[w], f->neighbours, f->ifindex, prefixes, G_N_ELEMENTS(prefixes), on_heard, f),
                                 ==, 0);
                 neighbour_watch_enable(watches[w], true);
+                neighbours_commit(f->neighbours);
         }
         announce(f, "198.51.100.0", mac_there);
         lab_run_until(f->event, &f->n_heard, 1);

@@ -14,13 +14,14 @@ static const uint8_t stranger[MAC_BYTES] = { 2, 0, 0, 0, 0, 9 }, other[MAC_BYTES
 
 typedef struct Fixture {
         Conflict c;
+        ConflictAddress addresses[2];
         uint64_t now_usec;
         unsigned n_defended[2], n_asked, n_changed;
 } Fixture;
 
 static void set_up(Fixture *f, gconstpointer data) {
         f->now_usec = 1000 * SEC;
-        conflict_reset(&f->c, VHID, 2, false);
+        conflict_reset(&f->c, VHID, f->addresses, 2, false);
         conflict_on_hold(&f->c, f->now_usec);
 }
 
@@ -240,7 +241,7 @@ static void test_a_probe_is_told_and_not_answered(Fixture *f, gconstpointer data
 }
 
 static void test_questions(Fixture *f, gconstpointer data) {
-        conflict_reset(&f->c, VHID, 2, true);
+        conflict_reset(&f->c, VHID, f->addresses, 2, true);
         run_for(f, 100 * SEC);
         g_assert_cmpuint(f->n_asked, ==, 0);
         conflict_on_hold(&f->c, f->now_usec);
@@ -270,7 +271,7 @@ static void test_counters_outlive_another_configuration(Fixture *f, gconstpointe
         settle(f);
         claim(f, stranger);
         run_for(f, SEC);
-        conflict_reset(&f->c, VHID, 1, false);
+        conflict_reset(&f->c, VHID, f->addresses, 1, false);
         assert_claimed(f, NULL);
         g_assert_cmpuint(f->c.n_claims, ==, 1);
         g_assert_cmpuint(f->c.n_defences, ==, 1);
