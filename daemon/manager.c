@@ -184,14 +184,31 @@ static void tell_removed(Manager *m, Instance *i) {
         }
 }
 
-static Slot *find_slot(const Manager *m, const char *name) {
-        for (guint k = 0; k < m->slots->len; k++) {
-                Slot *s = g_ptr_array_index(m->slots, k);
+/* Where the instance of this name is among the slots, or would be. */
+static guint slot_position(const Manager *m, const char *name, Slot **ret) {
+        guint low = 0, high = m->slots->len;
 
-                if (g_str_equal(instance_config(s->instance)->name, name))
-                        return s;
+        *ret = NULL;
+        while (low < high) {
+                guint middle = low + (high - low) / 2;
+                Slot *s = g_ptr_array_index(m->slots, middle);
+                int order = strcmp(instance_config(s->instance)->name, name);
+
+                if (order == 0)
+                        *ret = s;
+                if (order < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
         }
-        return NULL;
+        return low;
+}
+
+static Slot *find_slot(const Manager *m, const char *name) {
+        Slot *s;
+
+        (void) slot_position(m, name, &s);
+        return s;
 }
 
 static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output) {
@@ -360,12 +377,6 @@ static void resume(Manager *m, Slot *s, const HandoverEntry *e) {
                   election_state_to_string(e->memory.election.state));
 }
 
-static gint compare_slots(gconstpointer a, gconstpointer b) {
-        const Slot *const *x = a, *const *y = b;
-
-        return strcmp(instance_config((*x)->instance)->name, instance_config((*y)->instance)->name);
-}
-
 /* config: taken */
 static void add_instance(Manager *m, InstanceConfig *config) {
         g_autoptr(InstanceConfig) c = config;
@@ -374,6 +385,7 @@ static void add_instance(Manager *m, InstanceConfig *config) {
         const HandoverEntry *handover = find_handover(m, c);
         bool enabled;
         Instance *i;
+        Slot *other;
 
         s->manager = m;
         instance_log_init(&s->log);
@@ -399,8 +411,7 @@ static void add_instance(Manager *m, InstanceConfig *config) {
         instance_io_attach(s->io, i);
         instance_io_observe(s->io, on_diagnosed, s);
         instance_io_on_again(s->io, on_again, s);
-        g_ptr_array_add(m->slots, s);
-        g_ptr_array_sort(m->slots, compare_slots);
+        g_ptr_array_insert(m->slots, (gint) slot_position(m, config->name, &other), s);
         if (handover)
                 resume(m, s, handover);
         set_checks(m, s, handover != NULL, handover ? (const char *const *) handover->failing : NULL);

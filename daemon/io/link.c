@@ -51,6 +51,7 @@ typedef enum Resync {
 typedef struct Entry {
         Link link;
         bool unseen; /* not shown yet by the resync */
+        bool addresses_changed; /* since the last report */
 } Entry;
 
 struct LinkTable {
@@ -61,6 +62,7 @@ struct LinkTable {
         GHashTable *entries;    /* ifindex -> Entry */
         LinkCallback callback;
         void *userdata;
+        bool addresses_changed; /* of any entry */
         bool silent; /* the first reading reports nothing */
         Resync resync;
         bool spoiled;      /* the dump under way is no evidence of absence */
@@ -250,7 +252,26 @@ static void on_address(LinkTable *t, struct nlmsghdr *h) {
         if (!e || !parse_address(h, &a))
                 return;
         changed = h->nlmsg_type == RTM_NEWADDR ? put_address(e->link.addresses, &a) : drop_address(e->link.addresses, &a.prefix);
-        report(t, &e->link, changed ? LINK_CHANGE_ADDRESSES : 0);
+        if (changed)
+                t->addresses_changed = e->addresses_changed = true;
+}
+
+/* Many addresses that come or go at once, as those of many instances do, are one change: who hears of it looks at all of them. */
+static void report_addresses(LinkTable *t) {
+        g_autoptr(GList) keys = NULL;
+
+        if (!t->addresses_changed)
+                return;
+        t->addresses_changed = false;
+        keys = g_hash_table_get_keys(t->entries);
+        for (GList *k = keys; k; k = k->next) {
+                Entry *e = find_entry(t, GPOINTER_TO_INT(k->data));
+
+                if (!e || !e->addresses_changed)
+                        continue;
+                e->addresses_changed = false;
+                report(t, &e->link, LINK_CHANGE_ADDRESSES);
+        }
 }
 
 static void set_timer(LinkTable *t, uint64_t usec) {
@@ -405,7 +426,7 @@ static void on_loss(LinkTable *t, int error) {
                                   ratelimit_format(n_suppressed, more));
 }
 
-static void work(LinkTable *t) {
+static void read_messages(LinkTable *t) {
         for (int n = 0; n < MESSAGES_PER_DISPATCH;) {
                 int r = receive(t);
 
@@ -421,6 +442,11 @@ static void work(LinkTable *t) {
         /* that was enough for one pass; should nothing more come, nobody would call again to find the queue empty */
         if (t->resync == RESYNC_WANTED)
                 set_timer(t, 0);
+}
+
+static void work(LinkTable *t) {
+        read_messages(t);
+        report_addresses(t);
 }
 
 static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
