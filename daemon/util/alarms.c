@@ -292,6 +292,8 @@ void alarm_set(Alarm *alarm, uint64_t usec, uint64_t early_usec) {
                 alarm_clear(alarm);
                 return;
         }
+        if (alarm->place > 0 && alarm->usec == usec && alarm->early_usec == early_usec)
+                return;
         if (alarm->due || alarm->place == 0) {
                 alarm_clear(alarm);
                 g_ptr_array_add(l->heap, alarm);
