@@ -142,9 +142,14 @@ static uint32_t obtain_number(Address *a) {
 
         while (k < addresses->len && g_ptr_array_index(addresses, k))
                 k++;
-        if (k == addresses->len)
+        if (k == addresses->len) {
+                guint n_waiting = a->socket->renewals->len;
+
                 g_ptr_array_add(addresses, a);
-        else
+                /* all of them may wait, and none shall ask the heap for room then */
+                g_ptr_array_set_size(a->socket->renewals, (gint) MAX(n_waiting, addresses->len));
+                g_ptr_array_set_size(a->socket->renewals, (gint) n_waiting);
+        } else
                 g_ptr_array_index(addresses, k) = a;
         return k + 1;
 }

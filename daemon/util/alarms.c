@@ -23,6 +23,7 @@ typedef struct Lane {
         Alarms *alarms;
         GPtrArray *heap; /* Alarm *, each not later than those at 2k + 1 and 2k + 2 */
         GPtrArray *due;  /* Alarm *, or NULL where one was cleared meanwhile: what this pass rings */
+        guint n_reserved; /* `due` has room for so many */
         sd_event_source *source;
         void (*begin)(void *userdata);
         void (*end)(void *userdata);
@@ -285,6 +286,15 @@ void alarm_clear(Alarm *alarm) {
                 take_out(l, alarm);
 }
 
+/* Room for all at once, so that no pass has to ask the heap for it. */
+static void reserve(Lane *l) {
+        if (l->heap->len <= l->n_reserved || l->due->len > 0)
+                return;
+        l->n_reserved = 2 * l->heap->len;
+        g_ptr_array_set_size(l->due, (gint) l->n_reserved);
+        g_ptr_array_set_size(l->due, 0);
+}
+
 void alarm_set(Alarm *alarm, uint64_t usec, uint64_t early_usec) {
         Lane *l = &alarm->alarms->lanes[alarm->lane];
 
@@ -298,6 +308,7 @@ void alarm_set(Alarm *alarm, uint64_t usec, uint64_t early_usec) {
                 alarm_clear(alarm);
                 g_ptr_array_add(l->heap, alarm);
                 alarm->place = l->heap->len;
+                reserve(l);
         }
         alarm->usec = usec;
         alarm->early_usec = early_usec;
