@@ -20,13 +20,14 @@ struct ConflictWatch {
         ConflictAddress *addresses; /* its */
         bool published; /* somebody is named */
         bool listening;
+        bool asks; /* in the next pass */
 };
 
 static void arm(ConflictWatch *w) {
         uint64_t usec = conflict_deadline_usec(&w->conflict);
 
-        /* there is something to take back */
-        if (!w->conflict.holding && (w->published || w->listening))
+        /* there is something to ask, or to take back */
+        if (w->asks || (!w->conflict.holding && (w->published || w->listening)))
                 usec = 0;
         alarm_set(&w->timer, usec == CONFLICT_NEVER ? USEC_INFINITY : usec, usec);
 }
@@ -66,15 +67,19 @@ static bool nobody_is_named(const Conflict *c) {
 static void on_timer(void *userdata, uint64_t now_usec) {
         ConflictWatch *w = userdata;
         ConflictUpdate update;
+        bool listened = w->listening, ask;
 
         conflict_step(&w->conflict, now_usec, &update);
         w->listening = w->watch && conflict_listens(&w->conflict);
         if (w->watch)
                 neighbour_watch_enable(w->watch, w->listening);
+        /* who has just begun to listen hears from the end of this pass on, and the answer may come sooner */
+        ask = (update.ask || w->asks) && listened;
+        w->asks = (update.ask || w->asks) && w->listening && !listened;
         for (size_t k = 0; w->watch && k < w->conflict.n_addresses; k++) {
                 if ((update.defend >> k) & 1)
                         w->ops->announce(w->userdata, k);
-                if (update.ask)
+                if (ask)
                         w->ops->ask(w->userdata, k);
         }
         if (update.changed || (w->published && nobody_is_named(&w->conflict)))
