@@ -140,15 +140,27 @@ int record_note_arp(const char *runtime_dir, int ifindex, const ArpSettings *bef
         return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL) ? 0 : -EIO;
 }
 
+static bool read_number(const char *text, const char *prefix, unsigned *ret) {
+        guint64 n = 0;
+
+        if (!text || !g_str_has_prefix(text, prefix) || !g_ascii_string_to_unsigned(text + strlen(prefix), 10, 0, G_MAXINT, &n, NULL))
+                return false;
+        *ret = (unsigned) n;
+        return true;
+}
+
 /* It stays until it has been put back: arp_scope's owner forgets it. */
 static void inherit_arp(const char *path, const char *file, ArpScope *scope) {
-        g_autofree char *text = NULL;
+        g_autofree char *number = g_strndup(file, strlen(file) - strlen(ARP_SUFFIX)), *text = NULL;
+        g_auto(GStrv) lines = NULL;
         ArpSettings before;
-        int ifindex = atoi(file);
+        unsigned ifindex;
 
-        if (ifindex > 0 && g_file_get_contents(path, &text, NULL, NULL) &&
-            sscanf(text, "arp_ignore %u\narp_announce %u", &before.ignore, &before.announce) == 2)
-                arp_scope_inherit(scope, ifindex, &before);
+        if (!read_number(number, "", &ifindex) || !g_file_get_contents(path, &text, NULL, NULL))
+                return;
+        lines = g_strsplit(text, "\n", 0);
+        if (read_number(lines[0], "arp_ignore ", &before.ignore) && read_number(lines[1], "arp_announce ", &before.announce))
+                arp_scope_inherit(scope, (int) ifindex, &before);
 }
 
 static void remove_device(const RecordTools *tools, const Link *link, const char *name) {

@@ -276,8 +276,11 @@ void alarm_init(Alarm *alarm, Alarms *a, AlarmLane lane, void (*f)(void *userdat
 }
 
 void alarm_clear(Alarm *alarm) {
-        Lane *l = alarm->alarms ? &alarm->alarms->lanes[alarm->lane] : NULL;
+        Lane *l;
 
+        if (!alarm->alarms)
+                return;
+        l = &alarm->alarms->lanes[alarm->lane];
         for (guint k = 0; alarm->due && k < l->due->len; k++)
                 if (g_ptr_array_index(l->due, k) == alarm)
                         g_ptr_array_index(l->due, k) = NULL;

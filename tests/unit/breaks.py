@@ -85,7 +85,7 @@ BREAKS = [
 
 PROTO = [CARP, HMAC, FRAME, ADDRESS, ARP, ND, VRRP]
 CORE = ['daemon/core/election.c', REPLAY, 'daemon/core/skew.c', 'daemon/core/sync.c']
-HOUSE = PROTO + CORE + [INSTANCE, 'daemon/peers.c', 'daemon/config.c']
+HOUSE = PROTO + CORE + [INSTANCE, 'daemon/latency.c', 'daemon/peers.c', 'daemon/config.c']
 NEEDS = {
     'announce-frames': PROTO,
     'carp': PROTO,
@@ -121,7 +121,7 @@ def main():
     bad = 0
     with tempfile.TemporaryDirectory(prefix='vipd-breaks-') as directory, ThreadPoolExecutor(os.cpu_count()) as pool:
         write_vectors(root, directory)
-        builder = Builder(root, directory, ['-O0', '-include', 'stdbool.h', '-I' + directory], ['glib-2.0', 'libsystemd'])
+        builder = Builder(root, directory, ['-O0', '-include', 'stdbool.h', '-I' + directory], ['glib-2.0', 'libsystemd', 'nettle'])
         sources = sorted({s for needs in NEEDS.values() for s in needs}) + [f'tests/unit/test-{name}.c' for name in NEEDS]
         objects = dict(zip(sources, pool.map(lambda n: builder.compile(os.path.join(root, n), n), sources)))
 
