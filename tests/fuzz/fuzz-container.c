@@ -51,7 +51,7 @@ static void require_accepted(const Settings *s, const char *text) {
         config_file_scan(assignments, set, SETTINGS_INSTANCE, "vip.vip", text, strlen(text));
         replace_passphrase(assignments);
         config_keys_apply(set, e, "vip.vip", assignments, NULL);
-        require(set->diagnostics->len == 0 && e->config);
+        require(config_set_n_errors(set) == 0 && e->config);
         require(g_str_equal(e->config->interface, *s->interface ? s->interface : "eth0") && e->config->carp.vhid == s->vhid);
         require(e->config->n_addresses == s->n_addresses &&
                 ip_address_equal(&e->config->addresses[0].address, &s->addresses[0].address));
