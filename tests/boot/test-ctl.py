@@ -200,12 +200,12 @@ def test_the_manual_alone_sets_up_two_hosts_and_says_why_the_master_changed(lab)
     said = {}
     for step in commands(page, "TWO HOSTS"):
         if isinstance(step, tuple):
-            for node, text in ((n1, step[1]), (n2, step[1].replace("AdvSkew=0", "AdvSkew=100"))):
+            for node, text in ((n1, step[1]), (n2, step[1].replace("AdvSkew=0", "AdvSkew=50"))):
                 node.write(step[0], text)
             continue
         if "demote" in step:
             n1.wait_state("master")
-            n2.listened(advskew=100)
+            n2.listened(advskew=50)
         for node in (n1,) if "demote" in step else (n1, n2):
             said[step] = node.run("sh", "-c", step).stdout
         if "demote" in step:
