@@ -52,6 +52,7 @@ typedef struct Entry {
         Link link;
         bool unseen; /* not shown yet by the resync */
         bool addresses_changed; /* since the last report */
+        bool address_came;      /* one of these changes */
 } Entry;
 
 struct LinkTable {
@@ -243,19 +244,6 @@ static bool drop_address(GArray *addresses, const IpPrefix *prefix) {
         return true;
 }
 
-static void on_address(LinkTable *t, struct nlmsghdr *h) {
-        const struct ifaddrmsg *info = nlmsg_data(h);
-        Entry *e = find_entry(t, (int) info->ifa_index);
-        bool changed;
-        LinkAddress a;
-
-        if (!e || !parse_address(h, &a))
-                return;
-        changed = h->nlmsg_type == RTM_NEWADDR ? put_address(e->link.addresses, &a) : drop_address(e->link.addresses, &a.prefix);
-        if (changed)
-                t->addresses_changed = e->addresses_changed = true;
-}
-
 /* Many addresses that come or go at once, as those of many instances do, are one change: who hears of it looks at all of them. */
 static void report_addresses(LinkTable *t) {
         g_autoptr(GList) keys = NULL;
@@ -269,9 +257,27 @@ static void report_addresses(LinkTable *t) {
 
                 if (!e || !e->addresses_changed)
                         continue;
-                e->addresses_changed = false;
+                e->addresses_changed = e->address_came = false;
                 report(t, &e->link, LINK_CHANGE_ADDRESSES);
         }
+}
+
+static void on_address(LinkTable *t, struct nlmsghdr *h) {
+        const struct ifaddrmsg *info = nlmsg_data(h);
+        Entry *e = find_entry(t, (int) info->ifa_index);
+        bool changed;
+        LinkAddress a;
+
+        if (!e || !parse_address(h, &a))
+                return;
+        /* one that came and went within a pass was here all the same: who added it must see it before it is missing */
+        if (h->nlmsg_type == RTM_DELADDR && e->address_came)
+                report_addresses(t);
+        changed = h->nlmsg_type == RTM_NEWADDR ? put_address(e->link.addresses, &a) : drop_address(e->link.addresses, &a.prefix);
+        if (!changed)
+                return;
+        t->addresses_changed = e->addresses_changed = true;
+        e->address_came = e->address_came || h->nlmsg_type == RTM_NEWADDR;
 }
 
 static void set_timer(LinkTable *t, uint64_t usec) {

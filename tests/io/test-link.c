@@ -324,6 +324,17 @@ static void test_our_own_renewals_are_not_even_told(Fixture *f, gconstpointer da
         expect(f, "eth0+addresses ");
 }
 
+/* Many changes are told as one, but not that an address came and went: who added it waits to see it, and would wait for ever. */
+static void test_what_came_and_went_was_here(Fixture *f, gconstpointer data) {
+        open_table(f);
+        ip("addr add 192.0.2.50/32 dev eth0");
+        ip("addr add 192.0.2.51/32 dev eth0");
+        ip("addr del 192.0.2.50/32 dev eth0");
+        expect(f, "eth0+addresses eth0+addresses ");
+        g_assert_null(address(f, "192.0.2.50/32"));
+        g_assert_nonnull(address(f, "192.0.2.51/32"));
+}
+
 static void test_receive_buffer_is_as_large_as_wanted(Fixture *f, gconstpointer data) {
         int n_bytes = 0;
         socklen_t length = sizeof(n_bytes);
@@ -632,6 +643,7 @@ int main(int argc, char **argv) {
         CASE("addresses-and-their-flags", test_addresses_and_their_flags);
         CASE("duplicate-address-is-tentative", test_duplicate_address_is_tentative);
         CASE("renewal-is-no-change", test_renewal_is_no_change);
+        CASE("what-came-and-went-was-here", test_what_came_and_went_was_here);
         g_test_add("/link/our-own-renewals-are-not-even-told-ipv4", Fixture, "192.0.2.50/32", set_up, test_our_own_renewals_are_not_even_told, tear_down);
         g_test_add("/link/our-own-renewals-are-not-even-told-ipv6", Fixture, "2001:db8::50/128", set_up, test_our_own_renewals_are_not_even_told, tear_down);
         CASE("source-of-adverts", test_source_of_adverts);
