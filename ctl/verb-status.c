@@ -120,8 +120,9 @@ static void add_peers(Status *s, const View *v) {
                 const ViewPeer *p = g_ptr_array_index(v->peers, k);
                 g_autofree char *ago = when_span(now > p->heard_usec ? now - p->heard_usec : 0);
                 bool known = client_is_local(s->ctl); /* another host's clock says nothing here */
-                g_autofree char *text = g_strdup_printf("%s %s, AdvSkew %u%s%s%s", p->address, p->role, p->advskew,
-                                                        known ? ", heard " : "", known ? ago : "", known ? " ago" : "");
+                bool left = g_str_equal(p->role, "bowed-out");
+                g_autofree char *skew = left && p->advskew == UINT8_MAX ? g_strdup("") : g_strdup_printf(", AdvSkew %u", p->advskew);
+                g_autofree char *text = g_strconcat(p->address, " ", left ? "bowed out" : p->role, skew, known ? ", heard " : NULL, ago, " ago", NULL);
 
                 line(s, k == 0 ? "Peers" : "", COLOR_NONE, text);
         }

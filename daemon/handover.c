@@ -107,6 +107,10 @@ static const char *reason_name(int index) {
         return election_reason_to_string((ElectionReason) index);
 }
 
+static const char *role_name(int index) {
+        return peer_role_to_string((PeerRole) index);
+}
+
 static const char *units_name(int index) {
         return units_names[index];
 }
@@ -128,13 +132,14 @@ static void get_peers(GKeyFile *file, HandoverEntry *e) {
         for (size_t k = 0; peers && peers[k] && e->memory.peers.n < PEERS_MAX; k++) {
                 g_auto(GStrv) words = g_strsplit(peers[k], " ", 0);
                 Peer *p = &e->memory.peers.list[e->memory.peers.n];
+                int role = words[0] ? index_of(words[1], role_name, N_PEER_ROLES) : -EINVAL;
 
-                if (g_strv_length(words) != 5)
+                if (role < 0 || g_strv_length(words) != 5)
                         continue;
                 get_address(words[0], &p->source);
                 if (p->source.family == AF_UNSPEC)
                         continue;
-                p->role = g_str_equal(words[1], peer_role_to_string(PEER_ROLE_MASTER)) ? PEER_ROLE_MASTER : PEER_ROLE_BACKUP;
+                p->role = (PeerRole) role;
                 p->advbase = (uint8_t) g_ascii_strtoull(words[2], NULL, 10);
                 p->advskew = (uint8_t) g_ascii_strtoull(words[3], NULL, 10);
                 p->heard_usec = g_ascii_strtoull(words[4], NULL, 10);

@@ -28,17 +28,20 @@ static Peer *obtain(Peers *p, const IpAddress *source, bool *changed) {
 }
 
 bool peers_note(Peers *p, const IpAddress *source, uint8_t advbase, uint8_t advskew, bool reigns, uint64_t now_usec) {
-        bool changed = false;
+        bool changed = false, leaves = advbase == UINT8_MAX && advskew == UINT8_MAX;
         Peer *peer = obtain(p, source, &changed);
 
-        changed = changed || peer->advbase != advbase || peer->advskew != advskew;
-        peer->advbase = advbase;
-        peer->advskew = advskew;
+        /* what a farewell says in their place is no setting */
+        if (changed || !leaves) {
+                changed = changed || peer->advbase != advbase || peer->advskew != advskew;
+                peer->advbase = advbase;
+                peer->advskew = advskew;
+        }
         peer->heard_usec = now_usec;
         for (size_t k = 0; k < p->n; k++)
-                if (reigns && &p->list[k] != peer && p->list[k].source.family == source->family)
+                if (reigns && &p->list[k] != peer && p->list[k].role == PEER_ROLE_MASTER && p->list[k].source.family == source->family)
                         changed = set_role(&p->list[k], PEER_ROLE_BACKUP) || changed;
-        return set_role(peer, reigns ? PEER_ROLE_MASTER : PEER_ROLE_BACKUP) || changed;
+        return set_role(peer, leaves ? PEER_ROLE_BOWED_OUT : reigns ? PEER_ROLE_MASTER : PEER_ROLE_BACKUP) || changed;
 }
 
 const Peer *peers_find(const Peers *p, const IpAddress *source) {
@@ -54,6 +57,8 @@ const char *peer_role_to_string(PeerRole role) {
                 return "master";
         case PEER_ROLE_BACKUP:
                 return "backup";
+        case PEER_ROLE_BOWED_OUT:
+                return "bowed-out";
         }
         return "";
 }

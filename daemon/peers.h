@@ -11,14 +11,16 @@
 
 typedef enum PeerRole {
         PEER_ROLE_MASTER,
-        PEER_ROLE_BACKUP, /* advertised once, and has since been outdone or bowed out */
+        PEER_ROLE_BACKUP, /* advertised once, and has since been outdone */
+        PEER_ROLE_BOWED_OUT, /* its last word was a farewell */
 } PeerRole;
+#define N_PEER_ROLES 3
 const char *peer_role_to_string(PeerRole role);
 
 typedef struct Peer {
         IpAddress source;
         PeerRole role;
-        uint8_t advbase, advskew;
+        uint8_t advbase, advskew; /* of its last advert that was no farewell; 255 both: there was none */
         uint64_t heard_usec; /* CLOCK_BOOTTIME */
 } Peer;
 
@@ -27,7 +29,7 @@ typedef struct Peers {
         size_t n;
 } Peers;
 
-/* An advert of this source was believed. reigns: it speaks as master, and nobody else of its family does then. True: somebody came, went, or changed
+/* An advert of this source was believed, or its farewell. reigns: it speaks as master, and nobody else of its family does then. True: somebody came, went, or changed
  * its role or values; that another advert came is no change. */
 bool peers_note(Peers *p, const IpAddress *source, uint8_t advbase, uint8_t advskew, bool reigns, uint64_t now_usec);
 const Peer *peers_find(const Peers *p, const IpAddress *source); /* borrowed until the next note; NULL */

@@ -620,7 +620,7 @@ def test_a_peer_is_told_once_and_its_adverts_are_not():
             wait(lambda: value(WEB, "Master") == "", "web hears the bow-out")
 
         tells(WEB, peer_leaves, {"Master", "Peers"})
-        equal([p[:2] for p in value(WEB, "Peers")], [["192.0.2.2", "backup"]], "web's view")
+        equal([p[:3] for p in value(WEB, "Peers")], [["192.0.2.2", "bowed-out", 5]], "web's view")
     finally:
         peer.kill()
         peer.wait()

@@ -140,6 +140,9 @@ def test_status_shows_peers_and_what_they_are():
         done("reload")
         wait(lambda: bus.value(bus.WEB, "Demotion") == 100, "web is demoted")
         has(done("status", "web").out, "Reason: preempted: a better master was heard, while check uplink fails here\n")
+        peer.terminate()
+        wait(lambda: bus.value(bus.WEB, "Master") != "192.0.2.2", "web hears the farewell")
+        has(done("status", "web").out, "Peers: 192.0.2.2 bowed out, AdvSkew 0, heard ")
     finally:
         peer.kill()
         peer.wait()

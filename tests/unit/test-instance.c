@@ -569,6 +569,23 @@ static void test_peers_and_master_outlive_a_restart(Fixture *f, gconstpointer da
         g_assert_cmpuint(peers->list[0].heard_usec, ==, 1000 * SEC);
 }
 
+/* The 255/255 of a farewell are no setting: what it was before stays known, also to the next process. */
+static void test_a_peer_that_bows_out_is_told_from_one_that_is_outdone(Fixture *f, gconstpointer data) {
+        const Peer *peer;
+
+        hear_better(f);
+        g_assert_cmpint(hear(f, 255, 255, false), ==, CARP_VERDICT_OK);
+        for (int life = 0; life < 2; life++) {
+                peer = &instance_peers(f->instance)->list[0];
+                g_assert_cmpint(peer->role, ==, PEER_ROLE_BOWED_OUT);
+                g_assert_cmpuint(peer->advbase, ==, 0);
+                g_assert_cmpuint(peer->advskew, ==, 1);
+                restart(f, false, SEC / 2);
+        }
+        hear_better(f);
+        g_assert_cmpint(instance_peers(f->instance)->list[0].role, ==, PEER_ROLE_MASTER);
+}
+
 static void test_what_is_not_understood_is_nothing(void) {
         static const char *const wrong[] = {
                 "",
@@ -627,6 +644,7 @@ int main(int argc, char **argv) {
         PLAIN("who-cannot-hold", test_who_cannot_hold_leaves_the_master_alone);
         PLAIN("addresses-outside-the-digest", test_addresses_outside_the_digest);
         PLAIN("peers-outlive-a-restart", test_peers_and_master_outlive_a_restart);
+        PLAIN("peer-that-bows-out", test_a_peer_that_bows_out_is_told_from_one_that_is_outdone);
         g_test_add_func("/handover/not-understood", test_what_is_not_understood_is_nothing);
         return g_test_run();
 }
