@@ -42,20 +42,3 @@ CtlExit statistics_load(const Ctl *c, const char *path, const char *name, GPtrAr
         r = read_statistics(reply, ret);
         return r < 0 ? client_explain(c, NULL, r, name) : CTL_DONE;
 }
-
-GHashTable *statistics_try(const Ctl *c, const char *path) {
-        g_autoptr(sd_bus_message) call = NULL, reply = NULL;
-        g_autoptr(GPtrArray) found = NULL;
-        GHashTable *table;
-
-        if (client_new_call(c, path, VIPD_INSTANCE_INTERFACE, "GetStatistics", &call) < 0 ||
-            sd_bus_call(c->bus, call, CLIENT_READ_USEC, NULL, &reply) < 0 || read_statistics(reply, &found) < 0)
-                return NULL;
-        table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        for (guint k = 0; k < found->len; k++) {
-                const Statistic *s = g_ptr_array_index(found, k);
-
-                g_hash_table_insert(table, g_strdup(s->name), g_memdup2(&s->value, sizeof(s->value)));
-        }
-        return table;
-}

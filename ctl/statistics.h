@@ -13,5 +13,3 @@ typedef struct Statistic {
 
 /* Statistic, in the daemon's order; what went wrong is said. */
 CtlExit statistics_load(const Ctl *c, const char *path, const char *name, GPtrArray **ret);
-/* name to uint64_t *; NULL if they cannot be had, which is not said. The caller owns it. */
-GHashTable *statistics_try(const Ctl *c, const char *path);

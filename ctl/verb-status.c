@@ -8,7 +8,6 @@
 #include "ctl/journal.h"
 #include "ctl/kernel.h"
 #include "ctl/output.h"
-#include "ctl/statistics.h"
 #include "ctl/terminal.h"
 #include "ctl/text.h"
 #include "ctl/view.h"
@@ -177,15 +176,8 @@ static void add_journal(Status *s, const View *v) {
         }
 }
 
-static char *advice(const Status *s, const View *v) {
-        g_autoptr(GHashTable) statistics = statistics_try(s->ctl, v->path);
-        const WordsFacts facts = { .kernel_addresses = s->kernel, .statistics = statistics };
-
-        return words_advice(v, &facts);
-}
-
 static void add_screen(Status *s, const View *v) {
-        g_autofree char *sentence = advice(s, v);
+        g_autofree char *sentence = words_advice(v, s->kernel);
 
         add_title(s, v);
         add_state(s, v);
@@ -244,7 +236,7 @@ static void json_journal(const Status *s, const View *v, Json *j) {
 }
 
 static void add_object(const Status *s, const View *v, Json *j) {
-        g_autofree char *sentence = advice(s, v);
+        g_autofree char *sentence = words_advice(v, s->kernel);
 
         json_begin(j, NULL, '{');
         view_json(v, j);

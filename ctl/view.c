@@ -166,6 +166,7 @@ static const Field fields[] = {
         { "Peers", "peers", "a(ssyt)", .read = read_peers, .write = json_peers },
         { "Checks", "checks", "a(sss)", .read = read_checks, .write = json_checks },
         { "FailedUnits", "failed_units", "a(ss)", .read = read_units, .write = json_units },
+        { "DigestMismatchTimestamp", "digest_mismatch_realtime_usec", "t", AT(digest_mismatch_realtime_usec) },
         { "Conflict", "conflict", "s", AT(conflict), .nullable = true },
         { "Problem", "problem", "s", AT(problem), .nullable = true },
 };

@@ -29,7 +29,7 @@ typedef struct View {
         uint8_t vhid, advbase, advskew;
         uint32_t demotion;
         bool preempt, enabled;
-        uint64_t since_realtime_usec, since_boottime_usec, transitions;
+        uint64_t since_realtime_usec, since_boottime_usec, transitions, digest_mismatch_realtime_usec;
         GPtrArray *addresses;                   /* char *, with a prefix length */
         GPtrArray *peers, *checks, *failed_units; /* of the structs above */
 } View;

@@ -8,6 +8,9 @@
 #include "ctl/kernel.h"
 #include "ctl/when.h"
 
+#define USEC_PER_SEC UINT64_C(1000000)
+#define DIGEST_USEC (10 * USEC_PER_SEC) /* so long after the last one, somebody has corrected the mistake */
+
 /* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. The
  * first that holds is told: one sentence, as whoever reads it has just been woken. */
 
@@ -74,7 +77,18 @@ char *words_why(const View *v) {
 
 /* Each returns its sentence if its condition holds. */
 
-static char *advise_conflict(const View *v, const WordsFacts *f) {
+/* A host that keeps another passphrase is master beside us, and goes on sending; it may be in conflict with us for that. */
+static char *advise_digest(const View *v, const GPtrArray *kernel) {
+        uint64_t patience = MAX(DIGEST_USEC, (v->advbase + UINT64_C(1)) * 3 * USEC_PER_SEC);
+        g_autofree char *ago = when_ago(v->digest_mismatch_realtime_usec);
+
+        if (when_realtime_usec() > v->digest_mismatch_realtime_usec + patience)
+                return NULL;
+        return g_strdup_printf("An advert with a wrong digest came %s: compare passphrase and addresses with the other hosts; \"journalctl -u vipd\" "
+                               "tells whose it was.", ago);
+}
+
+static char *advise_conflict(const View *v, const GPtrArray *kernel) {
         if (!*v->conflict)
                 return NULL;
         return g_strdup_printf("Somebody else answers for an address of this instance (%s): find that host by its hardware address and "
@@ -82,10 +96,10 @@ static char *advise_conflict(const View *v, const WordsFacts *f) {
 }
 
 /* Two masters that hear each other are one within an advert, so what is heard is a matter of a moment, or else worth a look. */
-static char *advise_second_master(const View *v, const WordsFacts *f) {
-        uint64_t now = when_boottime_usec(), patience = (v->advbase + UINT64_C(1)) * 2 * 1000000;
+static char *advise_second_master(const View *v, const GPtrArray *kernel) {
+        uint64_t now = when_boottime_usec(), patience = (v->advbase + UINT64_C(1)) * 2 * USEC_PER_SEC;
 
-        if (!f->kernel_addresses || !is_state(v, "master"))
+        if (!kernel || !is_state(v, "master"))
                 return NULL;
         for (guint k = 0; k < v->peers->len; k++) {
                 const ViewPeer *p = g_ptr_array_index(v->peers, k);
@@ -97,9 +111,9 @@ static char *advise_second_master(const View *v, const WordsFacts *f) {
         return NULL;
 }
 
-static char *advise_stray_address(const View *v, const WordsFacts *f) {
-        for (guint k = 0; f->kernel_addresses && !is_state(v, "master") && k < v->addresses->len; k++) {
-                const KernelAddress *a = kernel_find(f->kernel_addresses, g_ptr_array_index(v->addresses, k));
+static char *advise_stray_address(const View *v, const GPtrArray *kernel) {
+        for (guint k = 0; kernel && !is_state(v, "master") && k < v->addresses->len; k++) {
+                const KernelAddress *a = kernel_find(kernel, g_ptr_array_index(v->addresses, k));
 
                 if (a)
                         return g_strdup_printf("This host has %s on %s without being master: something else than vipd configured it; "
@@ -109,18 +123,18 @@ static char *advise_stray_address(const View *v, const WordsFacts *f) {
         return NULL;
 }
 
-static char *advise_missing_address(const View *v, const WordsFacts *f) {
-        for (guint k = 0; f->kernel_addresses && is_state(v, "master") && k < v->addresses->len; k++) {
+static char *advise_missing_address(const View *v, const GPtrArray *kernel) {
+        for (guint k = 0; kernel && is_state(v, "master") && k < v->addresses->len; k++) {
                 const char *address = g_ptr_array_index(v->addresses, k);
 
-                if (!kernel_find(f->kernel_addresses, address))
+                if (!kernel_find(kernel, address))
                         return g_strdup_printf("This host is master without holding %s: units may have to start first "
                                                "(UnitsBeforeAddress=), or the kernel refuses it; \"journalctl -u vipd\" tells.", address);
         }
         return NULL;
 }
 
-static char *advise_reason(const View *v, const WordsFacts *f) {
+static char *advise_reason(const View *v, const GPtrArray *kernel) {
         if (!v->enabled)
                 return g_strdup_printf("It takes no part because it is disabled: \"vipctl enable %s\" lets it, or Enabled= in its file.",
                                        v->name);
@@ -139,7 +153,7 @@ static char *advise_reason(const View *v, const WordsFacts *f) {
         return NULL;
 }
 
-static char *advise_check(const View *v, const WordsFacts *f) {
+static char *advise_check(const View *v, const GPtrArray *kernel) {
         const ViewCheck *c = failing_check(v);
 
         if (!c)
@@ -147,7 +161,7 @@ static char *advise_check(const View *v, const WordsFacts *f) {
         return g_strdup_printf("The check %s fails: mend what it looks at, and the instance recovers by itself.", c->name);
 }
 
-static char *advise_unit(const View *v, const WordsFacts *f) {
+static char *advise_unit(const View *v, const GPtrArray *kernel) {
         const ViewUnit *u;
 
         if (v->failed_units->len == 0)
@@ -156,13 +170,13 @@ static char *advise_unit(const View *v, const WordsFacts *f) {
         return g_strdup_printf("The unit %s is not as it should be (%s): \"systemctl status %s\" tells why.", u->name, u->result, u->name);
 }
 
-static char *advise_problem(const View *v, const WordsFacts *f) {
+static char *advise_problem(const View *v, const GPtrArray *kernel) {
         if (!*v->problem)
                 return NULL;
         return g_strdup("A newer configuration is not in force because of a mistake: mend it (\"vipctl check\"), then \"vipctl reload\".");
 }
 
-static char *advise_no_master(const View *v, const WordsFacts *f) {
+static char *advise_no_master(const View *v, const GPtrArray *kernel) {
         if (!is_state(v, "backup") || *v->master)
                 return NULL;
         if (g_str_equal(v->reason, "demoted"))
@@ -170,25 +184,16 @@ static char *advise_no_master(const View *v, const WordsFacts *f) {
         return g_strdup("No master is heard: this host takes over at the end of the dead interval, unless a check or its group keeps it from that.");
 }
 
-static char *advise_rejected(const View *v, const WordsFacts *f) {
-        const uint64_t *n = f->statistics ? g_hash_table_lookup(f->statistics, "rejected-hmac") : NULL;
-
-        if (!n || *n == 0)
-                return NULL;
-        return g_strdup_printf("%" PRIu64 " adverts with a wrong digest came since the daemon started: compare passphrase and addresses with the "
-                               "other hosts.", *n);
-}
-
-typedef char *(*Advise)(const View *v, const WordsFacts *f);
+typedef char *(*Advise)(const View *v, const GPtrArray *kernel);
 
 static const Advise advices[] = {
-        advise_conflict, advise_second_master, advise_stray_address, advise_missing_address, advise_reason, advise_check,
-        advise_unit, advise_problem, advise_no_master, advise_rejected,
+        advise_digest, advise_conflict, advise_second_master, advise_stray_address, advise_missing_address, advise_reason, advise_check,
+        advise_unit, advise_problem, advise_no_master,
 };
 
-char *words_advice(const View *v, const WordsFacts *facts) {
+char *words_advice(const View *v, const GPtrArray *kernel) {
         for (size_t k = 0; k < G_N_ELEMENTS(advices); k++) {
-                char *sentence = advices[k](v, facts);
+                char *sentence = advices[k](v, kernel);
 
                 if (sentence)
                         return sentence;

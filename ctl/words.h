@@ -6,16 +6,10 @@
 #include "ctl/terminal.h"
 #include "ctl/view.h"
 
-/* What is known beside the bus' properties; NULL: it is not. */
-typedef struct WordsFacts {
-        const GPtrArray *kernel_addresses;
-        GHashTable *statistics; /* name to uint64_t * */
-} WordsFacts;
-
 const char *words_reason(const char *reason); /* NULL: a word that this vipctl does not know */
 char *words_why(const View *v); /* reason and sentence, as status shows them; the caller frees it */
-/* One sentence, or NULL when nothing is wrong; the caller frees it. */
-char *words_advice(const View *v, const WordsFacts *facts);
+/* One sentence, or NULL when nothing is wrong; the caller frees it. kernel: the KernelAddress of the instance's host, NULL: not known. */
+char *words_advice(const View *v, const GPtrArray *kernel);
 /* A few words for a table, or NULL; the caller frees it. */
 char *words_note(const View *v);
 Color words_color(const View *v); /* of its state */

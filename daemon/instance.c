@@ -73,6 +73,7 @@ struct Instance {
         unsigned n_restored;
 
         uint64_t changed_usec, changed_realtime_usec;
+        uint64_t digest_mismatch_realtime_usec;
         InstanceStatistics statistics;
 };
 
@@ -609,6 +610,8 @@ CarpVerdict instance_on_advert(Instance *i, const IpAddress *source, const CarpA
                 }
         if (verdict != CARP_VERDICT_OK) {
                 i->statistics.rejected[verdict]++;
+                if (verdict == CARP_VERDICT_HMAC)
+                        i->digest_mismatch_realtime_usec = (uint64_t) g_get_real_time();
                 return verdict;
         }
         i->statistics.adverts_received++;
@@ -1169,6 +1172,10 @@ uint64_t instance_state_change_usec(const Instance *i) {
 
 uint64_t instance_state_change_realtime_usec(const Instance *i) {
         return i->changed_realtime_usec;
+}
+
+uint64_t instance_digest_mismatch_realtime_usec(const Instance *i) {
+        return i->digest_mismatch_realtime_usec;
 }
 
 const InstanceStatistics *instance_statistics(const Instance *i) {

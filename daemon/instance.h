@@ -200,4 +200,5 @@ const GPtrArray *instance_checks(const Instance *i); /* InstanceCheck *, as in t
 const GPtrArray *instance_unit_failures(const Instance *i); /* InstanceUnitFailure * */
 uint64_t instance_state_change_usec(const Instance *i);          /* CLOCK_BOOTTIME */
 uint64_t instance_state_change_realtime_usec(const Instance *i);
+uint64_t instance_digest_mismatch_realtime_usec(const Instance *i); /* when an advert with a wrong digest last came; 0: none did */
 const InstanceStatistics *instance_statistics(const Instance *i);

@@ -161,6 +161,10 @@ static int append_transitions(const Instance *i, sd_bus_message *m) {
         return sd_bus_message_append(m, "t", instance_statistics(i)->transitions);
 }
 
+static int append_digest_mismatch(const Instance *i, sd_bus_message *m) {
+        return sd_bus_message_append(m, "t", instance_digest_mismatch_realtime_usec(i));
+}
+
 static const Property properties[] = {
         { "Name", "s", append_name, 0 },
         { "Description", "s", append_description, INSTANCE_CHANGE_CONFIG },
@@ -186,6 +190,7 @@ static const Property properties[] = {
         { "StateChangeTimestamp", "t", append_timestamp, INSTANCE_CHANGE_STATE },
         { "StateChangeTimestampMonotonic", "t", append_timestamp_monotonic, INSTANCE_CHANGE_STATE },
         { "Transitions", "t", append_transitions, INSTANCE_CHANGE_STATE },
+        { "DigestMismatchTimestamp", "t", append_digest_mismatch, 0 },
 };
 
 static int property_get(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
@@ -384,6 +389,7 @@ static int method_get_statistics(sd_bus_message *m, void *userdata, sd_bus_error
 
 #define CONSTANT(name, signature) SD_BUS_PROPERTY(name, signature, property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST)
 #define CHANGING(name, signature) SD_BUS_PROPERTY(name, signature, property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+#define UNTOLD(name, signature) SD_BUS_PROPERTY(name, signature, property_get, 0, 0)
 #define VERB(name, handler) SD_BUS_METHOD_WITH_ARGS(name, SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, handler, SD_BUS_VTABLE_UNPRIVILEGED)
 
 const sd_bus_vtable instance_vtable[] = {
@@ -412,6 +418,7 @@ const sd_bus_vtable instance_vtable[] = {
         CHANGING("StateChangeTimestamp", "t"),
         CHANGING("StateChangeTimestampMonotonic", "t"),
         CHANGING("Transitions", "t"),
+        UNTOLD("DigestMismatchTimestamp", "t"),
         VERB("Demote", method_demote),
         SD_BUS_METHOD_WITH_ARGS("DemoteFor", SD_BUS_ARGS("t", hold_usec), SD_BUS_NO_RESULT, method_demote, SD_BUS_VTABLE_UNPRIVILEGED),
         VERB("Promote", method_promote),

@@ -388,6 +388,7 @@ def test_properties_have_their_types_and_values():
     equal(abs(times[0] - time.time_ns() // 1000) < 60000000, True, "StateChangeTimestamp is of this minute")
     equal(abs(times[1] - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000) < 60000000, True, "the other one is of this minute")
     equal(p.pop("Transitions") >= 2, True, "init, backup, master: Transitions")
+    equal(p.pop("DigestMismatchTimestamp"), 0, "DigestMismatchTimestamp where no advert is refused")
     equal(p.pop("Reason") in ("master-timeout", "promoted"), True, "Reason")
     equal(p, {"Name": "web", "Description": "", "State": "master", "VIP": ["192.0.2.10/32"], "Interface": "eth0", "Device": "eth0", "Protocol": "carp",
               "VHID": 1, "AdvBase": 1, "AdvSkew": 100, "Demotion": 0, "Preempt": False, "Enabled": True, "Master": "192.0.2.1",

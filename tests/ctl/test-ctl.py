@@ -72,7 +72,7 @@ def test_the_schema_of_the_manual_is_that_of_the_bus():
     told = {k: v[1] for k, v in bus.properties(bus.WEB).items()}
     found = as_json("list")[0]
     names = {"VIP": "addresses", "StateChangeTimestamp": "since_realtime_usec", "StateChangeTimestampMonotonic": "since_boottime_usec",
-             "AdvBase": "advbase", "AdvSkew": "advskew"}
+             "AdvBase": "advbase", "AdvSkew": "advskew", "DigestMismatchTimestamp": "digest_mismatch_realtime_usec"}
     for prop, value in told.items():
         name = names.get(prop, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", prop).lower())
         equal(name in found, True, f"{prop} as {name}")
@@ -148,12 +148,25 @@ def test_status_shows_peers_and_what_they_are():
         peer.wait()
 
 
-def second_host():
+def test_status_tells_of_another_passphrase_until_it_is_corrected():
+    write("/run/another.key", "wrong horse\n", 0o600, bus.UIDS["vipd"])
+    peer = second_host("/run/another.key")
+    try:
+        wait(lambda: "Advice: An advert with a wrong digest came " in done("status", "web").out, "the advice")
+        equal(as_json("list")[0]["digest_mismatch_realtime_usec"] > as_json("list")[0]["since_realtime_usec"], True, "when the advert came")
+    finally:
+        peer.kill()
+        peer.wait()
+    wait(lambda: "wrong digest" not in done("status", "web").out, "no such advice any more", 40)
+    equal(bus.statistics(bus.WEB)["rejected-hmac"] > 0, True, "the count goes on")
+
+
+def second_host(key=f"{bus.CONFIG}/key"):
     """A better master of web's, on the other end of the link."""
     directory = "/run/second"
     os.makedirs(directory, exist_ok=True)
     write(f"{directory}/web.vip", "[VIP]\nAddress=192.0.2.10\nInterface=peer0\nStartDelay=100ms\n[CARP]\nVHID=1\n"
-          f"PassphraseFile={bus.CONFIG}/key\nPreempt=yes\n")
+          f"PassphraseFile={key}\nPreempt=yes\n")
     return subprocess.Popen([*bus.on_other_host(), bus.VIPD, f"--config-dir={directory}", f"--state-dir={directory}", "--bus=none",
                              f"--runtime-dir={directory}"], stderr=subprocess.DEVNULL)
 
