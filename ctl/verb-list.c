@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ctl/ctl.h"
+#include "ctl/kernel.h"
 #include "ctl/output.h"
 #include "ctl/table.h"
 #include "ctl/view.h"
@@ -19,8 +20,8 @@ static const TableColumn columns[] = {
         { .header = "NOTE", .width_min = 12 },
 };
 
-static void add_row(Table *t, const View *v) {
-        g_autofree char *since = v->since_realtime_usec > 0 ? when_ago(v->since_realtime_usec) : NULL, *note = words_note(v);
+static void add_row(Table *t, const View *v, const GPtrArray *kernel) {
+        g_autofree char *since = v->since_realtime_usec > 0 ? when_ago(v->since_realtime_usec) : NULL, *note = words_note(v, kernel);
         g_autofree char *addresses = NULL;
 
         g_ptr_array_add(v->addresses, NULL);
@@ -54,7 +55,7 @@ static CtlExit list_json(const Ctl *c, const GPtrArray *views) {
 
 CtlExit verb_list(Ctl *c) {
         g_autoptr(GString) out = g_string_new(NULL);
-        g_autoptr(GPtrArray) views = NULL;
+        g_autoptr(GPtrArray) views = NULL, kernel = client_is_local(c) ? kernel_addresses() : NULL;
         g_autoptr(Table) t = table_new(columns, G_N_ELEMENTS(columns));
         CtlExit code = view_load(c, &views);
 
@@ -63,7 +64,7 @@ CtlExit verb_list(Ctl *c) {
         if (c->json != JSON_OFF)
                 return list_json(c, views);
         for (guint k = 0; k < views->len; k++)
-                add_row(t, g_ptr_array_index(views, k));
+                add_row(t, g_ptr_array_index(views, k), kernel);
         if (views->len > 0)
                 table_format(t, out, terminal_columns(), c->legend);
         if (c->legend)

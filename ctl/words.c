@@ -11,8 +11,8 @@
 #define USEC_PER_SEC UINT64_C(1000000)
 #define DIGEST_USEC (10 * USEC_PER_SEC) /* so long after the last one, somebody has corrected the mistake */
 
-/* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. The
- * first that holds is told: one sentence, as whoever reads it has just been woken. */
+/* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. Of an instance alone the
+ * first that holds is told: one sentence, as whoever reads it has just been woken. In a list each is a note of a few words. */
 
 typedef struct Reason {
         const char *word, *words;
@@ -184,16 +184,27 @@ static char *advise_no_master(const View *v, const GPtrArray *kernel) {
         return g_strdup("No master is heard: this host takes over at the end of the dead interval, unless a check or its group keeps it from that.");
 }
 
-typedef char *(*Advise)(const View *v, const GPtrArray *kernel);
+typedef struct Advice {
+        const char *note; /* in a table; NULL: the reason, in words */
+        char *(*advise)(const View *v, const GPtrArray *kernel);
+} Advice;
 
-static const Advise advices[] = {
-        advise_digest, advise_conflict, advise_second_master, advise_stray_address, advise_missing_address, advise_reason, advise_check,
-        advise_unit, advise_problem, advise_no_master,
+static const Advice advices[] = {
+        { "wrong digest", advise_digest },
+        { "address conflict", advise_conflict },
+        { "second master", advise_second_master },
+        { "address without being master", advise_stray_address },
+        { "address missing", advise_missing_address },
+        { NULL, advise_reason },
+        { "check fails", advise_check },
+        { "unit failed", advise_unit },
+        { "configuration not in force", advise_problem },
+        { "no master heard", advise_no_master },
 };
 
 char *words_advice(const View *v, const GPtrArray *kernel) {
         for (size_t k = 0; k < G_N_ELEMENTS(advices); k++) {
-                char *sentence = advices[k](v, kernel);
+                char *sentence = advices[k].advise(v, kernel);
 
                 if (sentence)
                         return sentence;
@@ -201,18 +212,16 @@ char *words_advice(const View *v, const GPtrArray *kernel) {
         return NULL;
 }
 
-char *words_note(const View *v) {
+char *words_note(const View *v, const GPtrArray *kernel) {
         g_autoptr(GPtrArray) notes = g_ptr_array_new();
         g_autofree char *demoted = v->demotion > 0 ? g_strdup_printf("demoted by %" PRIu32, v->demotion) : NULL;
 
-        if (*v->conflict)
-                g_ptr_array_add(notes, (char *) "address conflict");
-        if (failing_check(v))
-                g_ptr_array_add(notes, (char *) "check fails");
-        if (v->failed_units->len > 0)
-                g_ptr_array_add(notes, (char *) "unit failed");
-        if (*v->problem)
-                g_ptr_array_add(notes, (char *) "configuration not in force");
+        for (size_t k = 0; k < G_N_ELEMENTS(advices); k++) {
+                g_autofree char *sentence = advices[k].advise(v, kernel);
+
+                if (sentence)
+                        g_ptr_array_add(notes, (char *) (advices[k].note ?: words_reason(v->reason) ?: v->reason));
+        }
         if (demoted)
                 g_ptr_array_add(notes, demoted);
         if (notes->len == 0)

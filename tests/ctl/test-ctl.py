@@ -55,6 +55,13 @@ def test_list_is_the_default_and_shows_every_instance():
     equal([line.split()[0] for line in rows if line], NAMES, "names without a legend")
 
 
+def note(name):
+    """The last column of an instance, where vipctl list has it."""
+    lines = done("list").out.split("\n")
+    row = next(line for line in lines if line.startswith(f"{name} "))
+    return row[lines[0].index("NOTE"):]
+
+
 def test_json_is_what_the_manual_says():
     for argv, heading in ((["list"], ["An instance"]), (["status"], ["An instance", "More of an instance, from status"])):
         for mode in ("short", "pretty"):
@@ -102,6 +109,7 @@ def test_status_sees_in_the_kernel_what_is_missing_and_what_should_not_be():
         out = done("status", "web").out
         has(out, "192.0.2.10/24 present on lo, without being master\n", "Advice: This host has 192.0.2.10/24 on lo without being master")
         equal(as_json("status", "web")[0]["addresses_present"], [{"address": "192.0.2.10/24", "interface": "lo"}], "in JSON")
+        equal(note("web"), "address without being master, no master heard", "the note")
     finally:
         run("ip", "address", "del", "192.0.2.10/24", "dev", "lo")
 
@@ -109,11 +117,13 @@ def test_status_sees_in_the_kernel_what_is_missing_and_what_should_not_be():
 def test_status_gives_advice_for_what_is_wrong():
     done("disable", "web")
     has(done("status", "web").out, "State: init (disabled)", 'Advice: It takes no part because it is disabled: "vipctl enable web"')
+    equal(note("web"), "the instance is disabled", "the note")
     done("enable", "web")
     run("ip", "link", "set", "eth0", "down")
     try:
         wait(lambda: state("web") == "init", "the link is down")
         has(done("status", "web").out, "Reason: link-down: the interface has no link\n", 'Advice: eth0 has no link', "ip link set eth0 up")
+        equal(note("web"), "the interface has no link", "the note")
     finally:
         run("ip", "link", "set", "eth0", "up")
     bus.vip_file("web", 0, "192.0.2.10")
@@ -122,7 +132,7 @@ def test_status_gives_advice_for_what_is_wrong():
     wait(lambda: state("web") == "master", "web is master again")
     out = done("status", "web").out
     has(out, "Problem: ", "web.vip:6", "Advice: A newer configuration is not in force")
-    has(done("list").out, "NOTE", "configuration not in force")
+    equal(note("web"), "configuration not in force", "the note")
     equal(as_json("list")[0]["problem"].count("web.vip:6"), 1, "the problem in JSON")
 
 
@@ -153,6 +163,7 @@ def test_status_tells_of_another_passphrase_until_it_is_corrected():
     peer = second_host("/run/another.key")
     try:
         wait(lambda: "Advice: An advert with a wrong digest came " in done("status", "web").out, "the advice")
+        has(note("web"), "wrong digest")
         equal(as_json("list")[0]["digest_mismatch_realtime_usec"] > as_json("list")[0]["since_realtime_usec"], True, "when the advert came")
     finally:
         peer.kill()
