@@ -10,6 +10,7 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 #define DIGEST_USEC (10 * USEC_PER_SEC) /* so long after the last one, somebody has corrected the mistake */
+#define SILENCE_USEC (UINT64_C(86400) * USEC_PER_SEC)
 
 /* Two tables: the reasons of the interface, explained; and conditions with the advice for each, the gravest first. Of an instance alone the
  * first that holds is told: one sentence, as whoever reads it has just been woken. In a list each is a note of a few words. */
@@ -50,6 +51,10 @@ const char *words_reason(const char *reason) {
 
 static bool is_state(const View *v, const char *state) {
         return g_str_equal(v->state, state);
+}
+
+static bool bowed_out(const ViewPeer *p) {
+        return g_str_equal(p->role, "bowed-out");
 }
 
 static const ViewCheck *failing_check(const View *v) {
@@ -95,7 +100,8 @@ static char *advise_conflict(const View *v, const GPtrArray *kernel) {
                                "take the address from it.", v->conflict);
 }
 
-/* Two masters that hear each other are one within an advert, so what is heard is a matter of a moment, or else worth a look. */
+/* Two masters that hear each other are one within an advert. So whoever is heard longer after this host became master than that takes does not
+ * hear it. */
 static char *advise_second_master(const View *v, const GPtrArray *kernel) {
         uint64_t now = when_boottime_usec(), patience = (v->advbase + UINT64_C(1)) * 2 * USEC_PER_SEC;
 
@@ -104,9 +110,28 @@ static char *advise_second_master(const View *v, const GPtrArray *kernel) {
         for (guint k = 0; k < v->peers->len; k++) {
                 const ViewPeer *p = g_ptr_array_index(v->peers, k);
 
-                if (g_str_equal(p->role, "master") && now < p->heard_usec + patience)
+                if (!bowed_out(p) && p->heard_usec > v->since_boottime_usec + patience && now < p->heard_usec + patience)
                         return g_strdup_printf("%s says that it is master, too: if that lasts, it does not hear this host; look at the "
                                                "network between the two.", p->address);
+        }
+        return NULL;
+}
+
+/* Silence is all that this host knows of a master that died, and of one that goes on without being heard. A backup is silent, too: whoever was
+ * repaired since then cannot be told from either, so a day later nothing is said any more. */
+static char *advise_silence(const View *v, const GPtrArray *kernel) {
+        if (!is_state(v, "master") || !g_str_equal(v->reason, "master-timeout"))
+                return NULL;
+        for (guint k = 0; k < v->peers->len; k++) {
+                const ViewPeer *p = g_ptr_array_index(v->peers, k);
+                /* as long before this host became master, by the same clock on whichever host this is */
+                uint64_t heard_usec = v->since_realtime_usec - (v->since_boottime_usec - p->heard_usec);
+                g_autofree char *ago = when_ago(heard_usec);
+
+                if (g_str_equal(p->role, "master") && p->heard_usec < v->since_boottime_usec && when_realtime_usec() < heard_usec + SILENCE_USEC)
+                        return g_strdup_printf("%s was master until %s, and has not been heard since: either it died, or its adverts do not arrive, "
+                                               "and both may be master; look at it (\"vipctl status\" there), and at cable, switch and firewall (IP "
+                                               "protocol 112) between the two.", p->address, ago);
         }
         return NULL;
 }
@@ -200,6 +225,7 @@ static const Advice advices[] = {
         { "unit failed", advise_unit },
         { "configuration not in force", advise_problem },
         { "no master heard", advise_no_master },
+        { "peer silent", advise_silence },
 };
 
 char *words_advice(const View *v, const GPtrArray *kernel) {

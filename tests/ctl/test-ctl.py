@@ -172,12 +172,57 @@ def test_status_tells_of_another_passphrase_until_it_is_corrected():
     equal(bus.statistics(bus.WEB)["rejected-hmac"] > 0, True, "the count goes on")
 
 
-def second_host(key=f"{bus.CONFIG}/key"):
-    """A better master of web's, on the other end of the link."""
+def lose_adverts(device, *where):
+    """Whatever is sent there by protocol 112 goes nowhere, and its sender is not told, until the table is deleted."""
+    run(*where, "nft", "add table netdev lost; add chain netdev lost out { type filter hook egress device " + device + " priority 0; }; "
+        "add rule netdev lost out ip protocol 112 fwd to lo")
+
+
+def test_status_tells_of_a_master_that_is_heard_no_more_and_may_be_master_still():
+    peer = second_host()
+    try:
+        wait(lambda: state("web") == "backup", "web hears a better master")
+        lose_adverts("peer0", *bus.on_other_host())
+        wait(lambda: state("web") == "master", "web hears nobody")
+        has(done("status", "web").out, "Advice: 192.0.2.2 was master until ", " ago, and has not been heard since: either it died, or its adverts ")
+        equal(note("web"), "peer silent", "the note")
+        run(*bus.on_other_host(), "nft", "delete table netdev lost")
+        wait(lambda: state("web") == "backup", "web hears the better master again")
+        peer.terminate()
+        wait(lambda: state("web") == "master", "web hears the farewell")
+        equal("Advice" in done("status", "web").out, False, "advice after a farewell")
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def test_status_tells_of_a_second_master_only_if_it_goes_on():
+    peer = second_host()
+    try:
+        wait(lambda: state("web") == "backup", "web hears a better master")
+        peer.kill()
+        wait(lambda: state("web") == "master", "web hears nobody")
+        has(done("status", "web").out, "Advice: 192.0.2.2 was master until ")
+    finally:
+        peer.kill()
+        peer.wait()
+    lose_adverts("eth0")
+    peer = second_host(advskew=200)
+    try:
+        wait(lambda: "Advice: 192.0.2.2 says that it is master, too: " in done("status", "web").out, "a worse master that does not hear this one", 20)
+        has(note("web"), "second master")
+    finally:
+        run("nft", "delete table netdev lost")
+        peer.kill()
+        peer.wait()
+
+
+def second_host(key=f"{bus.CONFIG}/key", advskew=0):
+    """A better master of web's, on the other end of the link; or, with 200, a worse one."""
     directory = "/run/second"
     os.makedirs(directory, exist_ok=True)
     write(f"{directory}/web.vip", "[VIP]\nAddress=192.0.2.10\nInterface=peer0\nStartDelay=100ms\n[CARP]\nVHID=1\n"
-          f"PassphraseFile={key}\nPreempt=yes\n")
+          f"AdvSkew={advskew}\nPassphraseFile={key}\nPreempt=yes\n")
     return subprocess.Popen([*bus.on_other_host(), bus.VIPD, f"--config-dir={directory}", f"--state-dir={directory}", "--bus=none",
                              f"--runtime-dir={directory}"], stderr=subprocess.DEVNULL)
 
@@ -878,4 +923,4 @@ if __name__ == "__main__":
     if not text_string_to_metric_families:
         print("1..0 # SKIP this test needs python3-prometheus-client")
         sys.exit(77)
-    sys.exit(main(globals(), __file__))
+    sys.exit(main(globals(), __file__, ("nft",)))
