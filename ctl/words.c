@@ -178,11 +178,34 @@ static char *advise_reason(const View *v, const GPtrArray *kernel) {
         return NULL;
 }
 
+/* The one with the lowest advskew that it ever said, or NULL. */
+static const ViewPeer *best_peer(const View *v) {
+        const ViewPeer *best = NULL;
+
+        for (guint k = 0; k < v->peers->len; k++) {
+                const ViewPeer *p = g_ptr_array_index(v->peers, k);
+
+                if (p->advskew < UINT8_MAX && (!best || p->advskew < best->advskew))
+                        best = p;
+        }
+        return best;
+}
+
+/* What a demoted host advertises: carp(4) ends at 240. */
+static unsigned demoted_advskew(const View *v) {
+        return (unsigned) MAX(MIN(v->advskew + (uint64_t) v->demotion, 240), v->advskew);
+}
+
 static char *advise_check(const View *v, const GPtrArray *kernel) {
         const ViewCheck *c = failing_check(v);
+        const ViewPeer *p = best_peer(v);
 
         if (!c)
                 return NULL;
+        if (is_state(v, "master") && v->demotion > 0 && p && demoted_advskew(v) <= p->advskew)
+                return g_strdup_printf("The check %s fails, and this host stays master: it advertises AdvSkew %u now, and %s, the best of the others, was "
+                                       "heard with %u; mend what the check looks at, and raise its Weight= above the difference of AdvSkew=.", c->name,
+                                       demoted_advskew(v), p->address, p->advskew);
         return g_strdup_printf("The check %s fails: mend what it looks at, and the instance recovers by itself.", c->name);
 }
 

@@ -217,12 +217,32 @@ def test_status_tells_of_a_second_master_only_if_it_goes_on():
         peer.wait()
 
 
-def second_host(key=f"{bus.CONFIG}/key", advskew=0):
+def test_status_tells_of_a_check_that_weighs_too_little():
+    done("demote", "--for=1h", "web")
+    peer = second_host(advskew=180, preempt="no")
+    try:
+        wait(lambda: bus.value(bus.WEB, "Master") == "192.0.2.2", "web hears the other")
+        done("promote", "web")
+        before = bus.value(bus.WEB, "State")
+        for weight, advice in ((80, "fails, and this host stays master: it advertises AdvSkew 180 now, and 192.0.2.2, the best of the others, was heard with 180;"),
+                               (81, "fails: mend what it looks at")):
+            bus.default_files()
+            bus.append(f"{bus.CONFIG}/web.vip", f"[Check uplink]\nType=link\nInterface=gone0\nFall=1\nWeight={weight}\n")
+            done("reload")
+            wait(lambda: bus.value(bus.WEB, "Demotion") == weight, "web is demoted")  # pylint: disable=cell-var-from-loop
+            has(done("status", "web").out, f"Advice: The check uplink {advice}")
+        equal((before, state("web")), ("master", "master"), "web, of which no other is better and preempts")
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def second_host(key=f"{bus.CONFIG}/key", advskew=0, preempt="yes"):
     """A better master of web's, on the other end of the link; or, with 200, a worse one."""
     directory = "/run/second"
     os.makedirs(directory, exist_ok=True)
     write(f"{directory}/web.vip", "[VIP]\nAddress=192.0.2.10\nInterface=peer0\nStartDelay=100ms\n[CARP]\nVHID=1\n"
-          f"AdvSkew={advskew}\nPassphraseFile={key}\nPreempt=yes\n")
+          f"AdvSkew={advskew}\nPassphraseFile={key}\nPreempt={preempt}\n")
     return subprocess.Popen([*bus.on_other_host(), bus.VIPD, f"--config-dir={directory}", f"--state-dir={directory}", "--bus=none",
                              f"--runtime-dir={directory}"], stderr=subprocess.DEVNULL)
 
