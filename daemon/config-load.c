@@ -219,6 +219,16 @@ static void compare_groups(ConfigSet *set) {
         }
 }
 
+/* Nothing runs then, and nothing is wrong with it: somebody may have put the files elsewhere. */
+static void warn_if_empty(ConfigSet *set, const char *const *directories) {
+        g_autofree char *others = *directories ? g_strjoinv(" or ", (char **) (directories + 1)) : NULL;
+
+        if (set->entries->len > 0 || set->incomplete || !others)
+                return;
+        config_diagnose(set, false, NULL, *directories, 0, "there is no instance; each is a file NAME.vip in this directory%s%s, see name.vip(5)",
+                        *others ? " or " : "", others);
+}
+
 const char *config_daemon_user(const char *directory) {
         g_autofree char *path = directory ? g_canonicalize_filename(directory, NULL) : NULL;
 
@@ -246,6 +256,7 @@ ConfigSet *config_load_for(const char *user, const char *const *directories, con
                 load_entry(set, directories, g_ptr_array_index(files, k), credentials);
         find_conflicts(set);
         compare_groups(set);
+        warn_if_empty(set, directories);
         return set;
 }
 

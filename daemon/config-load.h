@@ -44,7 +44,7 @@ typedef struct ConfigSet {
 } ConfigSet;
 
 /* directories: NULL-terminated, highest precedence first; NULL: /etc/vipd, /run/vipd, /usr/lib/vipd. A missing directory is
- * empty. Conflicts between instances (one VHID twice on an interface, one address twice) break the later instance by name.
+ * empty. No instance at all is a warning. Conflicts between instances (one VHID twice on an interface, one address twice) break the later instance by name.
  * credentials: $CREDENTIALS_DIRECTORY or NULL; "vipd.NAME" in it is the passphrase when the file gives none.
  * Never fails: what went wrong is in the diagnostics. Caller frees. */
 ConfigSet *config_load(const char *const *directories, const char *credentials);

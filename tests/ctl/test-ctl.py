@@ -388,6 +388,12 @@ def test_check_says_what_vipd_check_says():
     equal([manual.complaints(d, "A finding of check") for d in found], [[]] * len(found), "findings")
     equal([(d["instance"], d["line"], d["severity"]) for d in found], [("bad", 2, "error"), ("bad", 5, "error"), ("bad", None, "error"), ("good", 7, "warning")], "findings")
     has(code(vipctl("check", "/run/nowhere"), 1, "check of no directory").err, '"/run/nowhere" is no directory')
+    os.makedirs("/run/empty", exist_ok=True)
+    empty = "/run/empty: warning: there is no instance; each is a file NAME.vip in this directory, see name.vip(5)\n"
+    daemon = subprocess.run([bus.VIPD, "--check", "/run/empty"], capture_output=True, text=True, check=True)
+    equal((done("check", "/run/empty").out, daemon.stdout), (empty, empty), "check of an empty directory")
+    equal(done("check").out, empty.replace("/run/empty", "/etc/vipd").replace("directory,", "directory or /run/vipd or /usr/lib/vipd,"), "check of the system's")
+    equal([manual.complaints(d, "A finding of check") for d in as_json("check", "/run/empty")], [[]], "as JSON")
 
 
 # --- the verbs ----------------------------------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ class Directory:
         r = subprocess.run([VIPD, "--check", self.path], capture_output=True, text=True, check=False, timeout=30)
         found = {name: [] for name in self.names}
         for line in r.stdout.splitlines():
-            found[line[len(self.path) + 1:].split(".vip")[0]].append(line.split(": ", 1)[1])
+            if line.startswith(f"{self.path}/"):  # not of the directory, which may be without instances
+                found[line[len(self.path) + 1:].split(".vip")[0]].append(line.split(": ", 1)[1])
         return found
 
 
