@@ -639,7 +639,7 @@ static void choose_source(const InstanceConfig *c, const Link *link, int family,
 }
 
 /* Whose are the addresses that the kernel shows? Somebody's permanent ones are left alone, whoever is master. Ours, left by a process that
- * is gone, are dropped while we are not. Ours that vanished are missing. */
+ * is gone, are dropped while we are not. Ours that vanished are missing, and those that somebody had and gave up. */
 static bool look_at_addresses(InstanceIo *io, const Link *link) {
         char more[RATELIMIT_TEXT_BYTES];
         bool missing = false;
@@ -647,6 +647,7 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
         for (size_t k = 0; k < io->n_addresses; k++) {
                 HeldAddress *h = &io->addresses[k];
                 const LinkAddress *a = link_find_address(link, address_prefix(h->address));
+                bool handed_over = h->foreign && !a;
 
                 /* what we hold under a lease is never permanent, unless somebody else made it so */
                 h->foreign = a && a->permanent && a->protocol != ADDRESS_PROTOCOL &&
@@ -654,19 +655,17 @@ static bool look_at_addresses(InstanceIo *io, const Link *link) {
                 if (h->foreign && !h->told && may_log(io, &io->foreign_limit, more)) {
                         char text[IP_PREFIX_TEXT_BYTES];
 
-                        log_warning("%s: %s is configured on %s by somebody else; it is left as it is, also when we are not master%s",
-                                    io->config->name,
-                                    ip_prefix_format(address_prefix(h->address), text),
-                                    link->name,
-                                    more);
+                        (void) ip_prefix_format(address_prefix(h->address), text);
+                        log_warning("%s: %s is configured on %s by somebody else; it is left as it is, also when we are not master. "
+                                    "\"ip address del %s dev %s\" hands it over, once nothing configures it any more%s",
+                                    io->config->name, text, link->name, text, link->name, more);
                 }
                 h->told = h->foreign;
                 if (h->foreign)
                         continue;
                 if (a && !h->held && a->protocol == ADDRESS_PROTOCOL && address_drop(h->address) < 0)
                         try_again(io);
-                if (h->held && h->seen && !a)
-                        missing = true;
+                missing = missing || handed_over || (h->held && h->seen && !a);
                 h->seen = h->held && a;
         }
         return missing;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The address in the kernel: there at once and complete, gone when its keeper is, and nobody else's touched."""
 
+import re
 import signal
 import socket
 import threading
@@ -91,6 +92,19 @@ def test_operators_addresses_are_left_alone(lab):
     check(n1.addresses() == before, f"after demotion: {n1.addresses()}")
     a.stop()
     check(n1.addresses() == before, f"after the end: {n1.addresses()}")
+
+
+def test_the_log_says_how_somebodys_address_is_handed_over(lab):
+    (n1,) = lab.nodes(1)
+    for address in (f"{VIP}/32", f"{VIP6}/128"):
+        n1.ip("addr", "add", address, "dev", "eth0", "nodad")
+    a = master(n1, addresses=(VIP, VIP6), VIP_Lease="no")
+    for address in (f"{VIP}/32", f"{VIP6}/128"):
+        line = a.wait_line(f"{address} is configured on eth0 by somebody else")
+        n1.run(*re.search(r'"(ip address del [^"]*)"', line)[1].split())
+        wait(lambda: address in n1.addresses(), f"{address} is held by vipd", 2)
+    a.stop()
+    check(not {f"{VIP}/32", f"{VIP6}/128"} & set(n1.addresses()), "dropped at the end")
 
 
 def test_what_an_operator_made_his_own_is_left_to_him(lab):
