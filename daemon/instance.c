@@ -677,7 +677,7 @@ void instance_on_timer(Instance *i, uint64_t now_usec) {
  */
 void instance_on_sent(Instance *i, int error, uint64_t now_usec) {
         note_sent(i, i->bow_out_waits, error, now_usec);
-        if (i->n_sends >= SENDS_IN_A_ROW)
+        if (i->n_sends >= SENDS_IN_A_ROW || (error < 0 && election_deadline_usec(&i->election) <= now_usec))
                 i->ops->arm(i->ops_userdata, now_usec, now_usec);
 }
 

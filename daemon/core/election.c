@@ -194,6 +194,7 @@ static void become_backup(Election *e, ElectionReason reason, ElectionUpdate *u)
 static void become_master(Election *e, ElectionReason reason, ElectionUpdate *u) {
         transition(e, ELECTION_STATE_MASTER, reason, u);
         e->sent_usec = e->now_usec;
+        e->refused = false;
         e->reasserted_usec = e->now_usec;
         e->n_ties = 0;
         e->eligible_usec = 0;
@@ -545,11 +546,22 @@ static void check_silence(Election *e, ElectionUpdate *u) {
                 return;
         if (e->now_usec - e->attempted_usec >= limit_usec)
                 become_backup(e, ELECTION_REASON_STALLED, u);
-        else if (e->now_usec - e->sent_usec >= limit_usec) {
+        else if (e->refused || e->now_usec - e->sent_usec >= limit_usec) {
                 /* Stay out as long again: to hold an address that nobody is told of half of the time serves nobody. */
                 become_backup(e, ELECTION_REASON_SEND_FAILED, u);
                 e->eligible_usec = add(e->now_usec, 2 * dead_usec(e));
         }
+}
+
+/* Who takes over from a living master and cannot tell him has replaced nobody: there would be two until this one has been silent for a dead
+ * interval, over and over as long as he hears and is not heard. So he leaves with the next timer, which is due. */
+static void note_refused(Election *e) {
+        bool first = e->attempted_usec == e->sent_usec;
+
+        if (e->state != ELECTION_STATE_MASTER || !first || (e->reason != ELECTION_REASON_PREEMPTING && e->reason != ELECTION_REASON_PROMOTED))
+                return;
+        e->refused = true;
+        e->next_advert_usec = e->now_usec;
 }
 
 void election_init(Election *e, const ElectionConfig *config, uint64_t seed) {
@@ -618,6 +630,8 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
         if (event->type == ELECTION_EVENT_SENT) {
                 if (event->u.sent)
                         e->sent_usec = e->now_usec;
+                else
+                        note_refused(e);
                 return;
         }
         check_silence(e, ret);

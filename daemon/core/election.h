@@ -148,6 +148,7 @@ typedef struct Election {
         uint64_t next_advert_usec;    /* master */
         uint64_t attempted_usec;      /* master: last advert tried */
         uint64_t sent_usec;           /* master: last advert that left */
+        bool refused;                 /* master: it took over from one that lives, and its first advert could not be sent */
         uint64_t reasserted_usec;     /* master: last advert sent out of turn */
         uint64_t promoted_until_usec; /* master: our adverts and comparisons are 0/0 until here */
         unsigned n_ties;              /* equal adverts answered since we became master */

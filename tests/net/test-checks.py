@@ -142,6 +142,49 @@ def test_the_link_of_another_interface(lab):
     check(a.state() == "master", a.text())
 
 
+def refuse_adverts(host):
+    """The kernel of this host refuses to send them, and nothing else; what others send arrives."""
+    host.run("nft", "-f", "-", input="table netdev lab { chain c { type filter hook egress device eth0 priority 0; policy accept;\n"
+             "ip protocol 112 drop\n}\n}\n")
+
+
+def test_adverts_that_the_kernel_refuses_demote(lab):
+    """Three in a row, as with FreeBSD: the first that pass say 240, until three of them have."""
+    (n1,) = lab.nodes(1)
+    bus = n1.bus()
+    # a dead interval has room for three
+    a = n1.vipd(bus=bus, CARP_DeadRatio=6)
+    a.wait_state("master")
+    check(property_of(bus, "Demotion") == 0, "well")
+    at = now()
+    refuse_adverts(n1)
+    wait(lambda: property_of(bus, "Demotion") == 240, "the demotion on the bus", 5)
+    check(a.grep("web: an advert could not be sent on eth0: No buffer space available", at) and a.state() == "master", a.text())
+    at = now()
+    n1.run("nft", "delete", "table", "netdev", "lab")
+    wait(lambda: property_of(bus, "Demotion") == 0, "well again", 15)
+    wait(lambda: lab.observer.sync() or lab.observer.carp(n1, at, advskew=0), "and says so")
+    skews = [e.advskew for e in lab.observer.carp(n1, at)]
+    check(skews[:4] == [240, 240, 240, 0], f"said {skews}")
+
+
+def test_a_host_that_is_not_heard_does_not_fight_for_the_address(lab):
+    """It hears a worse master and preempts, which nobody hears: it gives the address back at once, and tries it rarely."""
+    n1, n2 = lab.nodes(2)
+    a, b = L.elect(n1, n2, CARP_Preempt="yes")
+    refuse_adverts(n1)
+    b.wait_state("master")
+    wait(lambda: a.reason() == "send-failed", "it has given up")
+    at = now()
+    wait(lambda: len(a.transitions(since=at)) >= 4, "it has tried twice", 30)
+    check([t.reason for t in a.transitions(since=at)[:4]] == ["preempting", "send-failed"] * 2, a.text())
+    check(a.transitions(since=at)[2].t - at > 6_000_000, "rarely")
+    check(b.state() == "master" and not b.transitions(since=at), b.text())
+    lab.observer.check_never_two(allowed_usec=100_000)
+    n1.run("nft", "delete", "table", "netdev", "lab")
+    wait(lambda: (a.state(), b.state()) == ("master", "backup"), "it is heard again", 15)
+
+
 def test_the_demotion_byte_moves_the_address_without_preempt(lab):
     """As OpenBSD does it: a backup that is less demoted takes over, though neither preempts and though advskew alone would not call it."""
     n1, n2 = lab.nodes(2)

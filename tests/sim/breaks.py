@@ -51,6 +51,7 @@ BREAKS = [
     (ELECTION, 'max(e->eligible_usec, add(e->now_usec, delay_usec))', 'e->now_usec', 'the start delay is ignored'),
     (ELECTION, 'add(e->now_usec, interval_usec(e));\n}', 'add(e->now_usec, 2 * interval_usec(e));\n}',
      'adverts come half as often'),
+    (ELECTION, 'e->refused || ', '', 'who takes over and cannot say so stays beside the master for a dead interval'),
     (SKEW, 'return (uint64_t) dead_ratio * advbase * USEC_PER_SEC + skew_usec(advbase, advskew);',
      'return (uint64_t) (dead_ratio - 1) * advbase * USEC_PER_SEC + skew_usec(advbase, advskew);',
      'the dead interval is too short'),

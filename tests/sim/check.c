@@ -116,6 +116,10 @@ static bool calm(const Sim *s) {
         return s->n_active == 0 && s->now >= s->calm_since;
 }
 
+static bool past(uint64_t now, uint64_t since, uint64_t bound) {
+        return now > since && now - since > bound;
+}
+
 static uint64_t jitter(const Sim *s) {
         return s->delay_max + s->latency_max + SLACK_USEC;
 }
@@ -205,7 +209,7 @@ static void check_release(Host *h, ElectionReason reason) {
                 sim_fail(s, h, "yielded to %u/%u, which is worse", h->heard_advbase, h->heard_advskew);
         if (reason == ELECTION_REASON_STALLED && !h->resuming)
                 sim_fail(s, h, "says that it was stalled, which it was not");
-        if (reason == ELECTION_REASON_SEND_FAILED && s->now - h->sent_usec < (h->dead_ratio - 1) * h->advbase * SIM_SEC)
+        if (reason == ELECTION_REASON_SEND_FAILED && !h->unsaid && s->now - h->sent_usec < (h->dead_ratio - 1) * h->advbase * SIM_SEC)
                 sim_fail(s, h, "gave up over adverts that had left");
 }
 
@@ -300,6 +304,7 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 h->eligible_usec = MIN(h->eligible_usec, s->now);
                 h->return_usec = MIN(h->return_usec, s->now);
                 h->sent_usec = s->now;
+                h->unsaid = h->call.n_sent == 0 && (reason == ELECTION_REASON_PREEMPTING || reason == ELECTION_REASON_PROMOTED);
                 h->call.became_master = true;
                 break;
         }
@@ -399,6 +404,8 @@ void check_call_end(Host *h) {
                 sim_fail(s, h, "became master and did not announce");
         if (h->call.became_master && state == ELECTION_STATE_MASTER && h->call.n_sent == 0 && h->link_up && !h->send_fails)
                 sim_fail(s, h, "became master and did not say so");
+        if (state == ELECTION_STATE_MASTER && h->unsaid && past(s->now, h->sent_usec, 2 * jitter(s)))
+                sim_fail(s, h, "took over from a master that does not hear it, and goes on");
         if (h->call.before == ELECTION_STATE_MASTER && state != ELECTION_STATE_MASTER && h->call.n_releases == 0)
                 sim_fail(s, h, "left mastership and did not release");
         /* a packet that it does not believe is no occasion to look at the time */
@@ -407,10 +414,6 @@ void check_call_end(Host *h) {
                         sim_fail(s, h, "woke after its dead interval and did not first let go");
                 h->overslept = false;
         }
-}
-
-static bool past(uint64_t now, uint64_t since, uint64_t bound) {
-        return now > since && now - since > bound;
 }
 
 static void check_masters(Sim *s, unsigned n_masters) {

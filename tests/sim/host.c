@@ -37,6 +37,7 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
                 return r;
         h->call.n_sent++;
         h->sent_usec = h->sim->now;
+        h->unsaid = false;
         if (leaving)
                 h->n_bow_outs++;
         else
@@ -221,7 +222,7 @@ static void make_instance(Host *h) {
         h->n_sent = h->n_bow_outs = 0;
         h->demotion_told = 0;
         h->n_sends = 0;
-        h->send_demoted = false;
+        h->send_demoted = h->unsaid = false;
         h->enabled_told = h->enabled;
         h->healthy_told = true;
         h->started_usec = h->sim->now;
