@@ -4,6 +4,11 @@
 import json
 import os
 import signal
+import socket
+import socketserver
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler
 
 import lab as L
 from lab import VIP, bus_call, check, hold, instance, now, run, statistics, wait
@@ -123,23 +128,119 @@ def test_a_release_hands_over_at_once_between_equals(lab):
     lab.observer.check_never_two()
 
 
+class Site(BaseHTTPRequestHandler):
+    """Pages that are good only to who asks as he was told to."""
+
+    pages = {"/here": (200, "all is well"), "/teapot": (418, ""), "/moved": (302, "")}
+
+    def answer(self):
+        status, body = self.pages[self.path]
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/here")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_GET = answer
+
+    def do_PURGE(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def address_string(self):
+        return "a peer"  # of a Unix socket there is no more to say
+
+    def log_message(self, *_):
+        pass
+
+
+def site(family, address, wrap=lambda sock: sock):
+    """Serves it; called inside the host's namespace."""
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address)
+    sock.listen(16)
+    server = socketserver.ThreadingTCPServer(address, Site, bind_and_activate=False)
+    server.socket.close()
+    server.socket, server.daemon_threads = wrap(sock), True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def test_each_key_of_an_http_check_is_followed(lab):
+    """All the way from the file to the server: what vipd-checker can do by itself, its own tests show."""
+    (n1,) = lab.nodes(1)
+    certificate, key, path = f"{n1.room}/certificate", f"{n1.room}/certificate.key", f"{n1.room}/socket"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=site",
+        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with n1.namespace():
+        site(socket.AF_INET, ("127.0.0.1", PORT))
+        site(socket.AF_INET, ("127.0.0.1", 8443), lambda sock: context.wrap_socket(sock, server_side=True))
+        site(socket.AF_UNIX, path)
+    os.chmod(path, 0o666)
+    plain, tls = f"http://127.0.0.1:{PORT}", "https://127.0.0.1:8443/here"
+    checks = {
+        "by-default": (http(f"{plain}/here"), "passing", "200 OK"),
+        "method": (http(f"{plain}/here", Method="PURGE", Expect="^$"), "passing", "200 OK"),
+        "status": (http(f"{plain}/teapot", ExpectStatus="418"), "passing", "418"),
+        "another-status": (http(f"{plain}/teapot"), "failing", "status 418, expected 200-299"),
+        "body": (http(f"{plain}/here", Expect="is w.ll$"), "passing", "200 OK"),
+        "another-body": (http(f"{plain}/here", Expect="^is well"), "failing", "200 OK, but the body is not as expected"),
+        "redirect": (http(f"{plain}/moved", FollowRedirects="yes"), "passing", "200 OK"),
+        "no-redirect": (http(f"{plain}/moved"), "failing", "status 302, expected 200-299"),
+        "socket": (http("http://site.example/here", UnixSocket=path), "passing", "200 OK"),
+        "authority": (http(tls, CAFile=certificate), "passing", "200 OK"),
+        "no-authority": (http(tls), "failing", "certificate"),
+        "unverified": (http(tls, VerifyTLS="no"), "passing", "200 OK"),
+    }
+    bus = n1.bus()
+    n1.vipd(checked({name: keys for name, (keys, _, _) in checks.items()}), bus=bus)
+
+    def found():
+        return {name: (state, output) for name, state, output in property_of(bus, "Checks")}
+    wait(lambda: all(state != "unknown" for state, _ in found().values()), "an answer of each")
+    for name, (_, state, output) in checks.items():
+        check(found()[name][0] == state and output in found()[name][1], f"{name} is {found()[name]}")
+
+
+def plug_uplink(host):
+    """A cable, whose other end is up1."""
+    host.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
+    host.ip("link", "set", "up0", "up")
+    host.ip("link", "set", "up1", "up")
+
+
 def test_the_link_of_another_interface(lab):
     (n1,) = lab.nodes(1)
-    n1.ip("link", "add", "up0", "type", "veth", "peer", "name", "up1")
-    n1.ip("link", "set", "up0", "up")
-    n1.ip("link", "set", "up1", "up")
+    plug_uplink(n1)
     a = n1.vipd(checked({"uplink": {"Type": "link", "Interface": "up0", "Fall": 1, "Rise": 1}}))
     a.wait_state("master")
     at = now()
     n1.ip("link", "set", "up1", "down")
-    t = a.wait_line(r"check uplink fails: link down; demotion is 100")
-    lab.observer.sync()
+    a.wait_line(r"check uplink fails: link down; demotion is 100")
     wait(lambda: lab.observer.sync() or lab.observer.carp(n1, at, advskew=100), "the demotion on the wire")
     n1.ip("link", "set", "up1", "up")
     a.wait_line(r"check uplink passes: link up; demotion is 0", since=at)
+    at = now()
     n1.ip("link", "del", "up0")
-    a.wait_line(r"check uplink fails", since=now() - 1_000_000)
+    a.wait_line(r"check uplink fails", since=at)
+    # another interface of that name
+    at = now()
+    plug_uplink(n1)
+    a.wait_line(r"check uplink passes: link up; demotion is 0", since=at)
     check(a.state() == "master", a.text())
+
+
+def test_an_interface_that_is_not_there_counts_as_down(lab):
+    (n1,) = lab.nodes(1)
+    a = n1.vipd(checked({"uplink": {"Type": "link", "Interface": "up0", "Fall": 1, "Rise": 1, "OnFailure": "release"}}))
+    a.wait_line("check uplink fails: link down")
+    hold(lambda: a.state() == "backup", "no master without it", 4.5)
+    plug_uplink(n1)
+    a.wait_state("master")
 
 
 def refuse_adverts(host):
@@ -183,6 +284,38 @@ def test_a_host_that_is_not_heard_does_not_fight_for_the_address(lab):
     lab.observer.check_never_two(allowed_usec=100_000)
     n1.run("nft", "delete", "table", "netdev", "lab")
     wait(lambda: (a.state(), b.state()) == ("master", "backup"), "it is heard again", 15)
+
+
+def preempting_ucarp(lab, **keys):
+    n1, n2, n3 = lab.nodes(3)
+    server = serve(n1)
+    a = n1.vipd(checked({"page": http()}, CARP_Preempt="yes", **keys))
+    a.wait_state("master")
+    n2.ucarp(advskew=50, options=("-z", "-P"))
+    bsd = n3.bsd_peer(advskew=200)
+
+    def held_by(number):
+        return lambda: lab.observer.holders(VIP) == {number}
+    hold(held_by(1), "they believe it", 4)
+    server.kill()
+    wait(held_by(2), "the one that preempts has it", 10)
+    a.wait_state("backup")
+    check(a.reason() == "preempted", a.text())
+    hold(held_by(2), "and keeps it", 4)
+    serve(n1)
+    a.wait_state("master", timeout=10)
+    check(a.reason() == "preempting", a.text())
+    wait(held_by(1), "it is back", 10)
+    check(bsd.transitions == [], f"who does not preempt has heard a master all the time: {bsd.transitions}")
+    bsd.stop()
+
+
+def test_ucarp_and_bsd_peers_understand_a_demotion(lab):
+    preempting_ucarp(lab)
+
+
+def test_ucarp_and_freebsd_peers_are_not_confused_by_the_demotion_byte(lab):
+    preempting_ucarp(lab, CARP_DemotionByte="yes")
 
 
 def test_the_demotion_byte_moves_the_address_without_preempt(lab):
@@ -267,6 +400,34 @@ def test_a_checker_that_stays_away_counts_as_failed_after_its_time(lab):
     took = a.transitions()[-1].t - at
     check(a.reason() == "health" and 1_900_000 < took < 8_000_000, f"after {took} us: {a.text()}")
     check(a.grep("check page has not answered for so long that it counts as failed"), a.text())
+
+
+GARBAGE = """
+import os, random, socket
+reports = socket.socket(fileno=3)
+reports.setblocking(True)
+while True:
+    # of a length and a number that there may be, and of any other
+    reports.send(random.choice((b"\\0" * 4, b"\\1\\0\\0\\0")) + os.urandom(4) + os.urandom(random.randrange(300)))
+"""
+
+
+def test_a_checker_that_talks_nonsense_delays_no_advert(lab):
+    """Without end, as one that a hostile server took over could: what is no report is no answer, and in the end it is replaced."""
+    (n1,) = lab.nodes(1)
+    nonsense = n1.script("garbage.py", "")
+    with open(nonsense, "w") as f:
+        f.write("#!/usr/bin/python3\n" + GARBAGE)
+    bus = n1.bus()
+    a = n1.vipd(checked({"page": http(Weight=1)}, advbase=0, advskew=50), bus=bus, env={"VIPD_CHECKER": nonsense})
+    a.wait_state("master")
+    since = now()
+    wait(lambda: statistics(bus)["checker-starts"] > 1, "another one", 10)
+    # demoted by one, for a check that has not answered
+    check_cadence(lab, n1, since, now(), 51 * 1_000_000 // 256, "a checker that talks nonsense")
+    name, state, output = property_of(bus, "Checks")[0]
+    check((name, state, output) == ("page", "unknown", ""), property_of(bus, "Checks"))
+    check(a.state() == "master", a.text())
 
 
 def test_a_reload_changes_checks_and_a_master_stays(lab):
