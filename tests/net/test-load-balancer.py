@@ -149,6 +149,10 @@ class Site:
         self.b.wait_state("backup")
         self.client.wait_served(self.n1, now())
 
+    def samples(self, kind):
+        """Of n1's checks so far: good or bad."""
+        return L.statistics(self.bus)[f"check-samples-{kind}"]
+
     def finish(self):
         self.client.stop()
 
@@ -208,12 +212,14 @@ def check_moves(site, what, source, target):
     """Begins the failure at source; the address goes to target in time, and so does the client."""
     loser, winner = site.vipds[source.name], site.vipds[target.name]
     longest = INTERVAL * JITTER * FALL + TIMEOUT + HANDOVER + what.own_usec + NOISE
-    at = now()
+    bad, at = site.samples("bad"), now()
     what.begin(site, source)
     wait(lambda: winner.transitions(since=at), f"{target.name} takes over", timeout=longest / 1e6 + 5)
     took = winner.transitions(since=at)[0].t - at
     check(winner.state() == "master", winner.text())
     loser.wait_line(f"web: check {what.what}", since=at)
+    # noise would hide one probe too many
+    check(source is site.n2 or site.samples("bad") - bad == FALL, f"{site.samples('bad') - bad} bad answers, for Fall={FALL}:\n{loser.text()}")
     check(took < longest, f"after {took} us, and the bound is {longest}:\n{loser.text()}\n{winner.text()}")
     served = site.client.wait_served(target, at) - at
     check(served < longest + FETCH_TIMEOUT * 1e6, f"the client is served after {served} us, and the bound is {longest}")
@@ -297,17 +303,14 @@ def test_metadata_unhealthy_released(lab):
 def test_one_bad_answer_moves_nothing(lab):
     site = Site(lab, {"n2": {"CARP": {"AdvSkew": 50}}})
     site.wait_first()
-
-    def samples(kind):
-        return L.statistics(site.bus)[f"check-samples-{kind}"]
-    bad, at = samples("bad"), now()
+    bad, at = site.samples("bad"), now()
     unhealthy(site, site.n1)
-    wait(lambda: samples("bad") > bad, "a bad answer")
+    wait(lambda: site.samples("bad") > bad, "a bad answer")
     healthy(site, site.n1)
-    good = samples("good")
-    wait(lambda: samples("good") > good + 4, "good answers")
+    good = site.samples("good")
+    wait(lambda: site.samples("good") > good + 4, "good answers")
     check(not site.a.transitions(since=at) and not site.a.grep("check metadata fails", at), site.a.text())
-    check(samples("bad") == bad + 1, "there was one bad answer, and no more")
+    check(site.samples("bad") == bad + 1, "there was one bad answer, and no more")
     site.finish()
 
 

@@ -5,6 +5,8 @@
     bridge br1 ─ vq-n1 ─ n1:eth1 198.51.100.1    outside, VIP 198.51.100.50
 """
 
+import os
+
 import lab as L
 from lab import VIP, bus_call, check, hold, instance, now, run, wait
 
@@ -190,6 +192,42 @@ def test_hosts_that_can_each_be_master_of_one_half_are_master_of_nothing(lab):
     n1.sides["inside"].carrier(True)
     wait_all(a, "master", 10)
     check_together(lab)
+
+
+def check_of_one(lab, effect):
+    """A check on the inside alone: it fails, and passes again. Returns the reasons of both hosts when it had failed."""
+    n1, n2 = routers(lab, 2)
+    well = f"{n1.room}/well"
+    open(well, "w").close()
+    files = group(0, CARP_Preempt="yes")
+    files["inside"] += f"[Check well]\nType=command\nCommand=/usr/bin/test -e {well}\nInterval=200ms\nFall=2\nOnFailure={effect}\n"
+    a = n1.vipd(files)
+    wait_all(a, "master")
+    b = n2.vipd(group(50, CARP_Preempt="yes"))
+    wait_all(b, "backup")
+    began = b.transitions("outside")[0].t
+    wait(lambda: now() > began + L.dead_usec(1, 50), "the start delay")
+    os.unlink(well)
+    wait_all(b, "master", 5)
+    wait_all(a, "backup", 2)
+    hold(lambda: states(a, b) == [["backup"] * 2, ["master"] * 2], "settled", SETTLE)
+    reasons = [[p.reason(name) for name in NAMES] for p in (a, b)]
+    open(well, "w").close()
+    wait_all(a, "master", 5)
+    wait_all(b, "backup", 2)
+    check_together(lab)
+    return reasons
+
+
+def test_a_check_that_demotes_one_moves_all_and_back(lab):
+    reasons = check_of_one(lab, "demote")
+    # whichever hears of it first takes the other along
+    check("preempted" in reasons[0] and set(reasons[0]) <= {"preempted", "sync"} and reasons[1] == ["preempting"] * 2, f"{reasons}")
+
+
+def test_a_check_that_releases_one_releases_all(lab):
+    reasons = check_of_one(lab, "release")
+    check(reasons == [["health", "sync"], ["bow-out"] * 2], f"{reasons}")
 
 
 def test_the_verbs_of_one_are_those_of_all(lab):

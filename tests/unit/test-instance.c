@@ -20,13 +20,14 @@ typedef struct Fixture {
         GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
         GString *states;  /* "backup master ..." */
         bool cannot_hold;
+        bool sends_later; /* what becomes of an advert is told by the test */
 } Fixture;
 
 static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
         Fixture *f = userdata;
 
         g_string_append_c(f->effects, ipv4[2] == 255 ? 'b' : 'a');
-        return 0;
+        return f->sends_later ? -EINPROGRESS : 0;
 }
 
 static int op_hold(void *userdata) {
@@ -184,6 +185,21 @@ static void test_link_local_addresses_are_in_the_digest_or_not(Fixture *f, gcons
                 g_assert_cmpint(ip_address_parse("192.0.2.9", &source), ==, 0);
                 g_assert_cmpint(instance_on_advert(f->instance, &source, &a, f->now_usec), ==, CARP_VERDICT_OK);
         }
+}
+
+/* The advert left with others, after everything else, and did not get out: that is looked at soon, not with the next advert. */
+static void test_a_takeover_that_cannot_be_told_is_given_back(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(hear(f, 1, 0, false), ==, CARP_VERDICT_OK);
+        f->sends_later = true;
+        g_assert_cmpint(instance_promote(f->instance, f->now_usec), ==, INSTANCE_VERB_OK);
+        assert_effects(f, "han");
+        g_assert_cmpuint(f->deadline_usec, >, f->now_usec);
+        instance_on_sent(f->instance, -ENOBUFS, f->now_usec);
+        g_assert_cmpuint(f->deadline_usec, ==, f->now_usec);
+        timer(f);
+        assert_effects(f, "r");
+        g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_SEND_FAILED);
 }
 
 /* An address that is taken away is put back at once, but not for ever: whoever insists wins. */
@@ -619,6 +635,7 @@ int main(int argc, char **argv) {
         PLAIN("without-units-the-address-comes-first", test_without_units_the_address_comes_first);
         PLAIN("takeover-latency", test_a_takeover_takes_until_all_is_said);
         PLAIN("takeover-failed", test_a_takeover_that_fails_is_not_counted);
+        PLAIN("takeover-untold", test_a_takeover_that_cannot_be_told_is_given_back);
         PLAIN("transitions-by-reason", test_every_transition_counts_for_its_reason);
         UNITS("takeover-latency", test_a_takeover_takes_until_the_units_are_up);
         UNITS("the-address-waits", test_the_address_waits_for_the_units);
