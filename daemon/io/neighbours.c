@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "io/listener.h"
 #include "proto/arp-frame.h"
 #include "proto/nd-frame.h"
 #include "util/cleanup.h"
@@ -36,7 +37,7 @@ typedef struct Port {
         unsigned n_users;
         bool changed; /* the filter is not that of the addresses any more */
         AutoFd fd;
-        sd_event_source *source;
+        Listener listener;
 } Port;
 
 struct NeighbourWatch {
@@ -54,7 +55,7 @@ struct Neighbours {
         sd_event *event;
         const LinkTable *links;
         GPtrArray *ports, *watches;
-        sd_event_source *rest;
+        Listeners listeners;
         struct mmsghdr messages[BATCH];
         struct iovec vectors[BATCH];
         uint8_t frames[BATCH][FRAME_BYTES_MAX];
@@ -175,39 +176,17 @@ static void handle(Neighbours *n, const Port *p, const uint8_t *frame, size_t n_
         }
 }
 
-static void enable_ports(Neighbours *n, bool enabled) {
-        for (guint k = 0; k < n->ports->len; k++) {
-                Port *p = g_ptr_array_index(n->ports, k);
-
-                (void) sd_event_source_set_enabled(p->source, enabled ? SD_EVENT_ON : SD_EVENT_OFF);
-        }
-}
-
-static int on_rested(sd_event_source *s, uint64_t usec, void *userdata) {
-        enable_ports(userdata, true);
-        return 0;
-}
-
 static int on_frames(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Port *p = userdata;
         Neighbours *n = p->neighbours;
         uint64_t now_usec = 0;
-        int r = recvmmsg(fd, n->messages, BATCH, MSG_DONTWAIT, NULL);
+        unsigned n_frames = listener_read(&p->listener, n->messages, BATCH);
 
-        if (r < 0) {
-                int error;
-                socklen_t length = sizeof(error);
-
-                /* ENETDOWN: reading it is taking it away */
-                (void) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-                return 0;
-        }
         (void) sd_event_now(n->event, CLOCK_BOOTTIME, &now_usec);
-        for (int k = 0; k < r; k++)
+        for (unsigned k = 0; k < n_frames; k++)
                 handle(n, p, n->frames[k], n->messages[k].msg_len, now_usec);
-        if (r == BATCH && sd_event_source_set_time_relative(n->rest, REST_USEC) >= 0 &&
-            sd_event_source_set_enabled(n->rest, SD_EVENT_ONESHOT) >= 0)
-                enable_ports(n, false);
+        if (n_frames == BATCH)
+                listeners_rest(&n->listeners, REST_USEC);
         return 0;
 }
 
@@ -224,11 +203,7 @@ int neighbours_new(Neighbours **ret, sd_event *event, const LinkTable *links) {
                 n->messages[k].msg_hdr.msg_iov = &n->vectors[k];
                 n->messages[k].msg_hdr.msg_iovlen = 1;
         }
-        r = sd_event_add_time(event, &n->rest, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_rested, n);
-        if (r >= 0)
-                r = sd_event_source_set_priority(n->rest, EVENT_PRIORITY_NEIGHBOUR);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(n->rest, SD_EVENT_OFF);
+        r = listeners_init(&n->listeners, event, EVENT_PRIORITY_NEIGHBOUR);
         if (r < 0)
                 return r;
         *ret = g_steal_pointer(&n);
@@ -238,7 +213,7 @@ int neighbours_new(Neighbours **ret, sd_event *event, const LinkTable *links) {
 Neighbours *neighbours_free(Neighbours *n) {
         if (!n)
                 return NULL;
-        sd_event_source_disable_unref(n->rest);
+        listeners_done(&n->listeners);
         g_ptr_array_unref(n->watches);
         g_ptr_array_unref(n->ports);
         sd_event_unref(n->event);
@@ -268,7 +243,7 @@ static Port *port_release(Port *p) {
         if (!p || --p->n_users > 0)
                 return NULL;
         g_ptr_array_remove_fast(p->neighbours->ports, p);
-        sd_event_source_disable_unref(p->source);
+        listener_close(&p->listener);
         auto_fd_clear(&p->fd);
         g_free(p);
         return NULL;
@@ -291,9 +266,7 @@ static int port_acquire(Neighbours *n, int ifindex, int family, Port **ret) {
         g_ptr_array_add(n->ports, p);
         r = open_socket(p);
         if (r >= 0)
-                r = sd_event_add_io(n->event, &p->source, p->fd, EPOLLIN, on_frames, p);
-        if (r >= 0)
-                r = sd_event_source_set_priority(p->source, EVENT_PRIORITY_NEIGHBOUR);
+                r = listener_open(&p->listener, &n->listeners, p->fd, ifindex, family == AF_INET ? "IPv4 neighbours" : "IPv6 neighbours", on_frames, p);
         if (r < 0) {
                 port_release(p);
                 return r;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "io/listener.h"
 #include "util/cleanup.h"
 #include "util/event-priority.h"
 #include "util/log.h"
@@ -70,7 +71,7 @@ typedef struct Outbox {
 struct Transport {
         sd_event *event;
         GPtrArray *ports;
-        sd_event_source *rest; /* from reading: its end */
+        Listeners listeners;
         uint64_t busy_since_usec, read_usec;
         unsigned n_read; /* since then */
         struct mmsghdr messages[BATCH];
@@ -85,7 +86,7 @@ struct TransportPort {
         int family;
         unsigned n_users;
         AutoFd packet_fd, raw_fd;
-        sd_event_source *source;
+        Listener listener;
         Receiver receivers[N_VHIDS];
         Group groups[N_GROUPS];
         uint64_t rejected[N_CARP_VERDICTS];
@@ -130,19 +131,6 @@ static int attach(int fd, const struct sock_filter *filter, size_t n) {
         return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-static void enable_ports(Transport *t, bool enabled) {
-        for (guint k = 0; k < t->ports->len; k++) {
-                TransportPort *p = g_ptr_array_index(t->ports, k);
-
-                (void) sd_event_source_set_enabled(p->source, enabled ? SD_EVENT_ON : SD_EVENT_OFF);
-        }
-}
-
-static int on_rested(sd_event_source *s, uint64_t usec, void *userdata) {
-        enable_ports(userdata, true);
-        return 0;
-}
-
 int transport_new(Transport **ret, sd_event *event) {
         g_autoptr(Transport) t = g_new0(Transport, 1);
         int r;
@@ -154,13 +142,7 @@ int transport_new(Transport **ret, sd_event *event) {
                 t->messages[k].msg_hdr.msg_iov = &t->vectors[k];
                 t->messages[k].msg_hdr.msg_iovlen = 1;
         }
-        r = sd_event_add_time(event, &t->rest, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_rested, t);
-        if (r >= 0)
-                r = sd_event_source_set_priority(t->rest, EVENT_PRIORITY_RECEIVE);
-        if (r >= 0)
-                r = sd_event_source_set_exit_on_failure(t->rest, true);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(t->rest, SD_EVENT_OFF);
+        r = listeners_init(&t->listeners, event, EVENT_PRIORITY_RECEIVE);
         if (r < 0)
                 return r;
         *ret = g_steal_pointer(&t);
@@ -170,7 +152,7 @@ int transport_new(Transport **ret, sd_event *event) {
 Transport *transport_free(Transport *t) {
         if (!t)
                 return NULL;
-        sd_event_source_disable_unref(t->rest);
+        listeners_done(&t->listeners);
         g_ptr_array_unref(t->ports);
         sd_event_unref(t->event);
         g_free(t);
@@ -246,33 +228,24 @@ static void rest_when_tired(Transport *t, uint64_t began_usec, unsigned n_frames
         t->n_read += n_frames;
         if (t->read_usec - t->busy_since_usec < BUSY_USEC || t->n_read < BUSY_FRAMES)
                 return;
-        if (sd_event_source_set_time(t->rest, t->read_usec + REST_USEC) >= 0 &&
-            sd_event_source_set_enabled(t->rest, SD_EVENT_ONESHOT) >= 0)
-                enable_ports(t, false);
+        listeners_rest(&t->listeners, REST_USEC);
 }
 
 static int on_packets(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         TransportPort *p = userdata;
         Transport *t = p->transport;
         uint64_t began_usec = clock_usec(), now_usec = 0;
-        int n;
+        unsigned n = listener_read(&p->listener, t->messages, BATCH);
 
-        n = recvmmsg(fd, t->messages, BATCH, MSG_DONTWAIT, NULL);
-        if (n < 0) {
-                /* ENETDOWN and the like: reading it is taking it away; the link's own news comes by netlink */
-                int error;
-                socklen_t length = sizeof(error);
-
-                (void) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+        if (n == 0)
                 return 0;
-        }
         (void) sd_event_now(t->event, CLOCK_BOOTTIME, &now_usec);
         /* a receiver may give up the port under our hands */
         p->n_users++;
-        for (int k = 0; k < n; k++)
+        for (unsigned k = 0; k < n; k++)
                 handle(p, t->frames[k], t->messages[k].msg_len, now_usec);
         transport_port_release(p);
-        rest_when_tired(t, began_usec, (unsigned) n);
+        rest_when_tired(t, began_usec, n);
         return 0;
 }
 
@@ -323,7 +296,7 @@ static int open_raw(TransportPort *p) {
 }
 
 static TransportPort *port_free(TransportPort *p) {
-        sd_event_source_disable_unref(p->source);
+        listener_close(&p->listener);
         auto_fd_clear(&p->packet_fd);
         auto_fd_clear(&p->raw_fd);
         g_free(p);
@@ -344,11 +317,7 @@ static int open_port(Transport *t, int ifindex, int family, TransportPort **ret)
         if (r >= 0)
                 r = open_raw(p);
         if (r >= 0)
-                r = sd_event_add_io(t->event, &p->source, p->packet_fd, EPOLLIN, on_packets, p);
-        if (r >= 0)
-                r = sd_event_source_set_priority(p->source, EVENT_PRIORITY_RECEIVE);
-        if (r >= 0)
-                r = sd_event_source_set_exit_on_failure(p->source, true);
+                r = listener_open(&p->listener, &t->listeners, p->packet_fd, ifindex, family == AF_INET ? "IPv4 adverts" : "IPv6 adverts", on_packets, p);
         if (r < 0) {
                 port_free(p);
                 return r;

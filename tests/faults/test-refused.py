@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(HERE, "../net"))
 import kinds  # noqa: E402
 import lab as L  # noqa: E402
 import world as W  # noqa: E402
-from lab import check, wait  # noqa: E402
+from lab import check, now, wait  # noqa: E402
 
 
 def world(lab, **keys):
@@ -47,6 +47,29 @@ def test_no_buffer_to_drop_an_address(lab):
     wait(lambda: second.vipd.state == "master", "the other one is master")
     check(first.host.holds(), "it holds what it could not drop")
     first.obey()
+    w.converge()
+
+
+def cpu_usec(vipd):
+    with open(f"/proc/{vipd.pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1000
+
+
+def test_nothing_can_be_read(lab):
+    """Frames wait, and each try to read them fails: it is told once, costs little, and who could not hear hears again."""
+    w, first, second = world(lab)
+    call = kinds.CALLS["recvmmsg"]
+    second.fail(call, errno.EIO)
+    second.vipd.wait_line("eth0: IPv4 adverts are not heard: Input/output error")
+    began, cpu, n = now(), cpu_usec(second.vipd), second.calls(3)[call]
+    w.watch(2.0)
+    spent, passed, tries = cpu_usec(second.vipd) - cpu, now() - began, second.calls(3)[call] - n
+    check(spent < passed / 10, f"{spent:.0f} of {passed} us of a processor")
+    # of two sockets
+    check(20 < tries < 600, f"{tries} tries")
+    check(len(second.vipd.grep("IPv4 adverts are not heard")) == 1, "one line about it")
+    second.obey()
+    second.vipd.wait_line("eth0: IPv4 adverts are heard again")
     w.converge()
 
 

@@ -182,6 +182,32 @@ int lab_find_socket(int domain, int except) {
         return found;
 }
 
+bool lab_is_awaited(sd_event *event, int fd) {
+        g_autofree char *path = g_strdup_printf("/proc/self/fdinfo/%d", sd_event_get_fd(event)), *text = NULL;
+        g_auto(GStrv) lines = NULL;
+        bool found = false;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        lines = g_strsplit(text, "\n", 0);
+        for (unsigned k = 0; lines[k]; k++)
+                found |= g_str_has_prefix(lines[k], "tfd:") && atoi(lines[k] + strlen("tfd:")) == fd;
+        return found;
+}
+
+int lab_spoil(int fd) {
+        g_auto(AutoFd) file = memfd_create("file", MFD_CLOEXEC);
+        int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+        g_assert_cmpint(kept, >=, 0);
+        g_assert_cmpint(dup2(file, fd), ==, fd);
+        return kept;
+}
+
+void lab_mend(int fd, int kept) {
+        g_assert_cmpint(dup2(kept, fd), ==, fd);
+        (void) close(kept);
+}
+
 uint64_t lab_now_usec(void) {
         struct timespec now;
 

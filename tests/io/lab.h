@@ -38,6 +38,12 @@ int lab_ifindex(const char *name);
 void lab_await_running(const char *name);
 /* The process's only socket of this domain but for one that is known (or -1). -1: there is none. */
 int lab_find_socket(int domain, int except);
+/* Whether the loop waits for it, by what the kernel says of its epoll. */
+bool lab_is_awaited(sd_event *event, int fd);
+/* Between the two the kernel refuses to wait for it, as it does when it has no memory: the descriptor is a file's. While the loop waits for it
+ * already, it may not be done. */
+int lab_spoil(int fd);
+void lab_mend(int fd, int kept);
 
 uint64_t lab_now_usec(void);
 /* Runs the loop until *what is at least n. */

@@ -252,6 +252,27 @@ static void test_any_number_of_addresses(Fixture *f, gconstpointer data) {
                 neighbour_watch_free(watches[w]);
 }
 
+/* A full batch is followed by a rest. */
+static void test_who_rested_is_heard_again_whatever_the_kernel_refuses(Fixture *f, gconstpointer data) {
+        unsigned before;
+        int fd, kept;
+
+        watch(f, both, 1);
+        fd = lab_find_socket(AF_PACKET, f->outside);
+        for (unsigned k = 0; k < 64; k++)
+                announce(f, both[0], mac_there);
+        lab_run_until(f->event, &f->n_heard, 1);
+        before = f->n_heard;
+        g_assert_false(lab_is_awaited(f->event, fd));
+        kept = lab_spoil(fd);
+        /* its rest ends, and is tried once more */
+        for (unsigned k = 0; k < 2; k++)
+                g_assert_cmpint(sd_event_run(f->event, DEADLINE_USEC), >, 0);
+        g_assert_cmpuint(f->n_heard, ==, before);
+        lab_mend(fd, kept);
+        lab_run_until(f->event, &f->n_heard, 64);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Fixture *f = userdata;
 
@@ -301,6 +322,7 @@ int main(int argc, char **argv) {
         CASE(a_disabled_watch_is_deaf_and_stays_so_for_the_past);
         CASE(our_own_interfaces_are_no_neighbours);
         CASE(any_number_of_addresses);
+        CASE(who_rested_is_heard_again_whatever_the_kernel_refuses);
         CASE(a_flood_takes_a_bounded_share);
         return g_test_run();
 }

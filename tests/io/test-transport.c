@@ -41,6 +41,7 @@ typedef struct Fixture {
         unsigned n_examined;
         CarpVerdict examined;
         bool release; /* the receiver gives the port up */
+        bool echo; /* one more is sent for each */
         uint64_t cost_usec; /* how long the receiver takes */
 } Fixture;
 
@@ -77,24 +78,6 @@ static void tear_down(Fixture *f, gconstpointer data) {
         auto_fd_clear(&f->there);
 }
 
-static CarpVerdict on_advert(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
-        Fixture *f = userdata;
-
-        f->n_received++;
-        f->source = frame->source;
-        f->advert = *advert;
-        for (uint64_t end_usec = lab_now_usec() + f->cost_usec; lab_now_usec() < end_usec;)
-                ;
-        if (f->release)
-                f->port = transport_port_release(f->port);
-        return CARP_VERDICT_OK;
-}
-
-static void listen_for(Fixture *f, int family) {
-        g_assert_cmpint(transport_port_acquire(f->transport, f->ifindex, family, &f->port), ==, 0);
-        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, NULL, f), ==, 0);
-}
-
 static size_t build(int family, uint8_t vhid, uint8_t frame[IP_FRAME_BYTES_MAX]) {
         const CarpAdvert advert = { .vhid = vhid, .advbase = 1, .advskew = 100, .counter = 42 };
         IpFrame ip = { .source = lab_address(family == AF_INET ? "192.0.2.2" : "fe80::2"),
@@ -115,6 +98,26 @@ static void inject_advert(const Fixture *f, int family, uint8_t vhid) {
         uint8_t frame[IP_FRAME_BYTES_MAX];
 
         inject(f, frame, build(family, vhid, frame));
+}
+
+static CarpVerdict on_advert(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
+        Fixture *f = userdata;
+
+        f->n_received++;
+        f->source = frame->source;
+        f->advert = *advert;
+        for (uint64_t end_usec = lab_now_usec() + f->cost_usec; lab_now_usec() < end_usec;)
+                ;
+        if (f->release)
+                f->port = transport_port_release(f->port);
+        if (f->echo)
+                inject_advert(f, AF_INET, VHID);
+        return CARP_VERDICT_OK;
+}
+
+static void listen_for(Fixture *f, int family) {
+        g_assert_cmpint(transport_port_acquire(f->transport, f->ifindex, family, &f->port), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_advert, NULL, f), ==, 0);
 }
 
 /* How many packets passed the port's filter since this was asked last. */
@@ -536,6 +539,40 @@ static void test_what_waited_is_heard_before_a_timer(Fixture *f, gconstpointer d
         g_assert_cmpuint(f->n_received, ==, 200);
 }
 
+/* Adverts without end, one for each that is received, until the port rests. Returns its socket. */
+static int tire(Fixture *f) {
+        int fd = lab_find_socket(AF_PACKET, f->outside);
+        uint64_t end_usec = lab_now_usec() + DEADLINE_USEC;
+
+        f->echo = true;
+        f->cost_usec = 50;
+        for (unsigned k = 0; k < 100; k++)
+                inject_advert(f, AF_INET, VHID);
+        while (lab_is_awaited(f->event, fd)) {
+                g_assert_cmpuint(lab_now_usec(), <, end_usec);
+                g_assert_cmpint(sd_event_run(f->event, 100000), >=, 0);
+        }
+        f->echo = false;
+        return fd;
+}
+
+static void test_who_rested_is_heard_again_whatever_the_kernel_refuses(Fixture *f, gconstpointer data) {
+        unsigned before;
+        int fd, kept;
+
+        listen_for(f, AF_INET);
+        fd = tire(f);
+        kept = lab_spoil(fd);
+        before = f->n_received;
+        /* its rest ends, and is tried once more */
+        for (unsigned k = 0; k < 2; k++)
+                g_assert_cmpint(sd_event_run(f->event, DEADLINE_USEC), >, 0);
+        g_assert_cmpuint(f->n_received, ==, before);
+        lab_mend(fd, kept);
+        inject_advert(f, AF_INET, VHID);
+        lab_run_until(f->event, &f->n_received, before + 1);
+}
+
 static pid_t flood(Fixture *f) {
         struct mmsghdr messages[N_FLOOD] = { 0 };
         uint8_t frame[IP_FRAME_BYTES_MAX];
@@ -603,6 +640,7 @@ int main(int argc, char **argv) {
         CASE("chatter-does-not-hide-a-warning", 0, test_chatter_does_not_hide_a_warning);
         CASE("one-pass-takes-a-bounded-share", 0, test_one_pass_takes_a_bounded_share);
         CASE("what-waited-is-heard-before-a-timer", 0, test_what_waited_is_heard_before_a_timer);
+        CASE("who-rested-is-heard-again-whatever-the-kernel-refuses", 0, test_who_rested_is_heard_again_whatever_the_kernel_refuses);
         CASE("flood-leaves-others-their-turn", 0, test_flood_leaves_others_their_turn);
         return g_test_run();
 }
