@@ -88,12 +88,13 @@ static void slot_destroy(void *data) {
         slot_free(data);
 }
 
+static void on_replay_found(void *userdata, const char *name, const ReplayState *state);
 static void on_check(void *userdata, const char *instance, const char *check, CheckState state, bool failed, const char *output);
 
 int manager_new(Manager **ret, sd_event *event, Alarms *alarms, const char *runtime_dir, const char *state_dir, ManagerLoad load,
                 void *load_userdata) {
         g_autoptr(Manager) m = g_new0(Manager, 1);
-        int r = persist_new(&m->persist, event, state_dir);
+        int r = persist_new(&m->persist, event, state_dir, on_replay_found, m);
 
         m->lock = -1;
         if (r >= 0)
@@ -317,6 +318,17 @@ static void save_replay(Manager *m, const Instance *i, bool clean) {
                 return;
         instance_replay_export(i, &state);
         persist_save_replay(m->persist, instance_config(i)->name, &state, clean);
+}
+
+/* At once, as numbers of ours that are higher now are not reserved yet. */
+static void on_replay_found(void *userdata, const char *name, const ReplayState *state) {
+        Manager *m = userdata;
+        Slot *s = find_slot(m, name);
+
+        if (!s || !instance_config(s->instance)->carp.strict_replay)
+                return;
+        instance_replay_import(s->instance, state);
+        save_replay(m, s->instance, false);
 }
 
 static void save_all(Manager *m, bool clean) {

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@
 
 /* A disk may be full, or answer tomorrow. So each file is written by a child of its own that may hang as it likes: one at a time, watched, killed
  * when it takes too long, dead with us. Beside and renamed, so that the file is always the old one or the new one as a whole, and synced, so that
- * it is there after a power cut. What is to be written meanwhile is kept in memory, the latest per file. Knows no content. */
+ * it is there after a power cut. What is to be written meanwhile is kept in memory, the latest per file. A file system may be mounted over the
+ * directory, and what we began with was not what we had kept: so the child looks first whether the file is still as we left it. Knows no content. */
 
 #define OVERDUE_USEC (10 * USEC_PER_SEC)
 
@@ -30,18 +33,29 @@ typedef struct Waiter {
 typedef struct File {
         char *name, *path, *beside;
         char *text;      /* what it is to hold; NULL: it is to be gone */
+        char *written;   /* what it held when we wrote it last; NULL: we never did */
         bool waits;      /* for its turn */
         bool failed;     /* it may hold something else */
         GArray *waiters; /* Waiter: of what waits */
 } File;
 
+/* Memory of the child and ours: what it found instead of what we wrote. */
+typedef struct Found {
+        char text[PERSIST_FOUND_BYTES_MAX + 1]; /* empty: nothing */
+} Found;
+
 struct PersistWriter {
         sd_event *event;
         char *directory;
+        PersistMerge merge;
+        PersistMerged merged;
+        void *userdata;
         GHashTable *files; /* name → File */
         GQueue queue;      /* File *, those that wait */
 
         File *writing; /* NULL: no child */
+        char *writing_text;
+        Found *found;
         GArray *writing_waiters;
         pid_t pid;
         bool killed, failing;
@@ -58,12 +72,21 @@ static void file_free(void *data) {
         g_free(f->path);
         g_free(f->beside);
         g_free(f->text);
+        g_free(f->written);
         g_free(f);
 }
 
-int persist_writer_new(PersistWriter **ret, sd_event *event, const char *directory) {
-        PersistWriter *w = g_new0(PersistWriter, 1);
+int persist_writer_new(PersistWriter **ret, sd_event *event, const char *directory, PersistMerge merge, PersistMerged merged, void *userdata) {
+        Found *found = mmap(NULL, sizeof(Found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        PersistWriter *w;
 
+        if (found == MAP_FAILED)
+                return -errno;
+        w = g_new0(PersistWriter, 1);
+        w->found = found;
+        w->merge = merge;
+        w->merged = merged;
+        w->userdata = userdata;
         w->event = sd_event_ref(event);
         w->directory = g_strdup(directory);
         w->files = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, file_free);
@@ -103,6 +126,8 @@ PersistWriter *persist_writer_free(PersistWriter *w) {
                 g_array_unref(w->writing_waiters);
         g_queue_clear(&w->queue);
         g_hash_table_unref(w->files);
+        g_free(w->writing_text);
+        (void) munmap(w->found, sizeof(Found));
         g_free(w->directory);
         sd_event_unref(w->event);
         g_free(w);
@@ -125,15 +150,34 @@ static bool write_all(int fd, const char *text) {
         return true;
 }
 
+/* What is there, if it is a file, and not as we left it. */
+static void child_look(const File *f, Found *ret) {
+        int fd = open(f->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+        struct stat st;
+        ssize_t n;
+
+        if (fd < 0)
+                return;
+        n = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? 0 : read(fd, ret->text, sizeof(ret->text));
+        (void) close(fd);
+        if (n <= 0 || (size_t) n == sizeof(ret->text)) {
+                ret->text[0] = '\0';
+                return;
+        }
+        ret->text[n] = '\0';
+        if (f->written && strcmp(ret->text, f->written) == 0)
+                ret->text[0] = '\0';
+}
+
 /* Never into what is there: it may be a fifo, or a link to somewhere else. */
-static int child_write(const File *f) {
+static int child_write(const File *f, const char *text) {
         int fd, error;
 
         (void) unlink(f->beside);
         fd = open(f->beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return errno;
-        if (write_all(fd, f->text) && fsync(fd) == 0 && rename(f->beside, f->path) == 0)
+        if (write_all(fd, text) && fsync(fd) == 0 && rename(f->beside, f->path) == 0)
                 return 0;
         error = errno;
         (void) unlink(f->beside);
@@ -141,7 +185,7 @@ static int child_write(const File *f) {
 }
 
 /* Between fork and exit. Holds nothing of ours: a hung child that kept our sockets would keep our name on the bus. */
-static void __attribute__((noreturn)) child_run(const File *f, const char *directory, pid_t parent) {
+static void __attribute__((noreturn)) child_run(const PersistWriter *w, const File *f, pid_t parent) {
         int error = 0, fd;
 
         /* whoever comes after us must not find its file replaced by ours */
@@ -149,11 +193,15 @@ static void __attribute__((noreturn)) child_run(const File *f, const char *direc
         if (getppid() != parent)
                 _exit(ECANCELED);
         (void) close_range(0, ~0U, 0);
-        if (f->text)
-                error = child_write(f);
-        else if (unlink(f->path) < 0 && errno != ENOENT)
+        if (f->text) {
+                char *merged;
+
+                child_look(f, w->found);
+                merged = *w->found->text ? w->merge(f->text, w->found->text) : NULL;
+                error = child_write(f, merged ?: f->text);
+        } else if (unlink(f->path) < 0 && errno != ENOENT)
                 error = errno;
-        fd = error == 0 ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        fd = error == 0 ? open(w->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
         if (fd >= 0)
                 (void) fsync(fd);
         _exit(error);
@@ -162,6 +210,23 @@ static void __attribute__((noreturn)) child_run(const File *f, const char *direc
 static void check_drained(PersistWriter *w) {
         if (!w->writing)
                 drain_end(&w->drain);
+}
+
+/* After the child has written: what is in the file. */
+static void note_written(PersistWriter *w, File *f) {
+        g_autofree char *merged = *w->found->text ? w->merge(w->writing_text, w->found->text) : NULL;
+
+        bool more = merged && !g_str_equal(merged, w->writing_text);
+
+        g_free(f->written);
+        f->written = g_strdup(more ? merged : w->writing_text);
+        if (!more)
+                return;
+        if (!f->waits) {
+                g_free(f->text);
+                f->text = g_steal_pointer(&merged);
+        }
+        w->merged(w->userdata, f->name, w->found->text);
 }
 
 /* A disk that stays full is told once, and once that it is not any more. */
@@ -176,6 +241,9 @@ static void finish(PersistWriter *w, File *f, int error) {
         w->writing = NULL;
         w->pid = 0;
         f->failed = error < 0;
+        if (error == 0)
+                note_written(w, f);
+        g_clear_pointer(&w->writing_text, g_free);
         tell(waiters, error);
 }
 
@@ -209,11 +277,13 @@ static int start(PersistWriter *w, File *f) {
         int r;
 
         w->killed = false;
+        w->writing_text = g_strdup(f->text);
+        *w->found->text = '\0';
         w->pid = fork();
         if (w->pid < 0)
                 return -errno;
         if (w->pid == 0)
-                child_run(f, w->directory, parent);
+                child_run(w, f, parent);
         r = sd_event_add_child(w->event, &w->child, w->pid, WEXITED, on_child, w);
         if (r < 0)
                 return r;

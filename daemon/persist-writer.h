@@ -8,8 +8,15 @@
 
 typedef struct PersistWriter PersistWriter;
 
+/* What to write over a file that holds something else than we wrote last, or that was there before us: text, with what is still true of found. NULL:
+ * nothing of it is. Caller frees. Called in the child that writes, and again, when it has, in the process itself. */
+typedef char *(*PersistMerge)(const char *text, const char *found);
+/* That is written now, and more than text. */
+typedef void (*PersistMerged)(void *userdata, const char *name, const char *found);
+#define PERSIST_FOUND_BYTES_MAX 4096 /* nothing is true of a longer one */
+
 /* SIGCHLD must be blocked in the whole process. */
-int persist_writer_new(PersistWriter **ret, sd_event *event, const char *directory);
+int persist_writer_new(PersistWriter **ret, sd_event *event, const char *directory, PersistMerge merge, PersistMerged merged, void *userdata);
 PersistWriter *persist_writer_free(PersistWriter *w); /* what was not written is forgotten; see persist_writer_drain() */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PersistWriter, persist_writer_free)
 

@@ -14,19 +14,47 @@
 #include "util/log.h"
 
 /* Small files in the state directory, NAME.disabled and NAME.replay. Read when an instance is made, written by persist-writer.c whenever the
- * manager says so; what was written in this life is not read again. */
+ * manager says so; what was written in this life is not read again, unless it is not what was written. */
 
 struct Persist {
         char *state_dir;
         PersistWriter *writer; /* NULL: nothing is remembered */
+        PersistFound found;
+        void *userdata;
 };
 
-int persist_new(Persist **ret, sd_event *event, const char *state_dir) {
+#define REPLAY_SUFFIX ".replay"
+
+/* All numbers only rise: of two memories of one host, the higher of each is true. */
+static char *merge(const char *text, const char *found) {
+        Replay ours = { 0 };
+        ReplayState theirs;
+
+        if (replay_state_parse(text, strlen(text), &ours.state) < 0 || replay_state_parse(found, strlen(found), &theirs) < 0)
+                return NULL;
+        replay_import(&ours, &theirs);
+        return replay_state_format(&ours.state);
+}
+
+static void on_merged(void *userdata, const char *file, const char *text) {
+        g_autofree char *name = g_strndup(file, strlen(file) - strlen(REPLAY_SUFFIX));
+        const Persist *p = userdata;
+        ReplayState state;
+
+        if (replay_state_parse(text, strlen(text), &state) < 0)
+                return;
+        log_warning("%s: %s/%s was not there when it was read, and is known from now on", name, p->state_dir, file);
+        p->found(p->userdata, name, &state);
+}
+
+int persist_new(Persist **ret, sd_event *event, const char *state_dir, PersistFound found, void *userdata) {
         Persist *p = g_new0(Persist, 1);
 
         p->state_dir = g_strdup(state_dir);
+        p->found = found;
+        p->userdata = userdata;
         *ret = p;
-        return state_dir ? persist_writer_new(&p->writer, event, state_dir) : 0;
+        return state_dir ? persist_writer_new(&p->writer, event, state_dir, merge, on_merged, p) : 0;
 }
 
 Persist *persist_free(Persist *p) {
@@ -83,7 +111,7 @@ static uint64_t first_sequence(void) {
 }
 
 void persist_load_replay(const Persist *p, const char *name, ReplayState *ret) {
-        g_autofree char *file = g_strdup_printf("%s.replay", name), *path = NULL;
+        g_autofree char *file = g_strdup_printf("%s" REPLAY_SUFFIX, name), *path = NULL;
         const char *text = NULL;
         int r;
 
@@ -103,7 +131,7 @@ void persist_load_replay(const Persist *p, const char *name, ReplayState *ret) {
 }
 
 void persist_save_replay(Persist *p, const char *name, const ReplayState *state, bool clean) {
-        g_autofree char *file = g_strdup_printf("%s.replay", name), *text = NULL;
+        g_autofree char *file = g_strdup_printf("%s" REPLAY_SUFFIX, name), *text = NULL;
         ReplayState s = *state;
 
         if (!p->writer)

@@ -13,8 +13,11 @@
 
 typedef struct Persist Persist;
 
+/* The file holds more than was known, as whoever mounts the directory may come after us; the next save has kept it. Called from the loop. */
+typedef void (*PersistFound)(void *userdata, const char *name, const ReplayState *state);
+
 /* state_dir: NULL (vipd-ucarp): remembers nothing, and every save succeeds */
-int persist_new(Persist **ret, sd_event *event, const char *state_dir);
+int persist_new(Persist **ret, sd_event *event, const char *state_dir, PersistFound found, void *userdata);
 Persist *persist_free(Persist *p);
 
 bool persist_is_disabled(const Persist *p, const char *name);

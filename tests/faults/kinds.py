@@ -529,13 +529,8 @@ def read_only_run(w):
         node.start()
     action = provoke(w, node) if not restart else "started so"
     yield f"{node.name} ({action})", 0.5
-    if restart:
-        # before there is room again: what it knows is less than what was kept, and would take its place
-        node.vipd.stop()
     for path in paths:
         run("umount", path)
-    if restart:
-        node.start()
     node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
     node.vipd.signal(signal.SIGHUP)
 

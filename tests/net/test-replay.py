@@ -300,6 +300,35 @@ def saved_next(host):
         return 0
 
 
+def test_a_file_that_comes_back_after_the_start(lab):
+    """As when /var is mounted late: a host that began without what it knew is refused where its numbers were ahead of the clock, and believes what
+    was recorded; both until its file is there, which it does not write over."""
+    n1, n2 = lab.nodes(2)
+    os.makedirs(f"{n1.room}/state")
+    ahead = 1 << 39
+    with open(f"{n1.room}/state/web.replay", "w") as f:
+        f.write(f"vipd-replay 1\nnext {ahead}\nend\n")
+    keys = {"CARP_Preempt": "yes", **STRICT}
+    bus = n2.bus()
+    a = n1.vipd(**keys)
+    a.wait_state("master")
+    b = n2.vipd(bus=bus, advskew=100, **keys)
+    b.wait_state("backup")
+    a.stop()
+    b.wait_state("master")
+    run("mount", "-t", "tmpfs", "-o", "mode=0755", "none", f"{n1.room}/state")
+    a = n1.vipd(**keys)
+    a.wait_state("master", timeout=10)
+    wait(lambda: rejected(statistics(bus))["replay"] > 0, "it is not believed", 5)
+    check(b.state() == "master", b.text())
+    run("umount", f"{n1.room}/state")
+    a.wait_line("web.replay was not there when it was read", SAVE_SECONDS + 2)
+    b.wait_state("backup", timeout=3)
+    a.stop()
+    check(saved_next(n1) > ahead, f"{saved_next(n1)}")
+    check(saved(n1, "192.0.2.2") > 0, "and it knows what b said")
+
+
 def test_a_full_disk_is_told_once_and_tried_again(lab):
     (n1,) = lab.nodes(1)
     os.makedirs(f"{n1.room}/state")

@@ -21,13 +21,23 @@ typedef struct Fixture {
         char *directory, *file;
         Persist *persist;
         bool done;
+        ReplayState found;
+        unsigned n_found;
 } Fixture;
+
+static void on_found(void *userdata, const char *name, const ReplayState *state) {
+        Fixture *f = userdata;
+
+        g_assert_cmpstr(name, ==, "web");
+        f->found = *state;
+        f->n_found++;
+}
 
 static void set_up(Fixture *f, gconstpointer data) {
         f->directory = g_dir_make_tmp("vipd-persist-XXXXXX", NULL);
         f->file = g_build_filename(f->directory, "web.replay", NULL);
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
-        g_assert_cmpint(persist_new(&f->persist, f->event, f->directory), ==, 0);
+        g_assert_cmpint(persist_new(&f->persist, f->event, f->directory, on_found, f), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer data) {
@@ -93,7 +103,7 @@ static ReplayState load_anew(const Fixture *f) {
         Persist *p = NULL;
         ReplayState s;
 
-        g_assert_cmpint(persist_new(&p, f->event, f->directory), ==, 0);
+        g_assert_cmpint(persist_new(&p, f->event, f->directory, NULL, NULL), ==, 0);
         persist_load_replay(p, "web", &s);
         persist_free(p);
         return s;
@@ -156,6 +166,64 @@ static void test_an_instance_made_again_knows_what_is_not_written_yet(Fixture *f
         g_assert_cmpint(await(f, &error), ==, 0);
 }
 
+static void put_file(const Fixture *f, const ReplayState *s) {
+        g_autofree char *text = replay_state_format(s);
+
+        g_assert_true(g_file_set_contents(f->file, text, -1, NULL));
+}
+
+/* The directory that we began with was not the one that is there now: whatever was kept in this one is true as well. */
+static void test_a_file_that_came_later_only_rises(Fixture *f, gconstpointer data) {
+        ReplayState ours = state_of(NEXT, 500), theirs = state_of(2 * NEXT - 1, 400), s;
+
+        /* one of them known to both, one to each */
+        theirs.peers[1].source.bytes[15] = 3;
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+        put_file(f, &theirs);
+        ours.next++;
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+        s = load_anew(f);
+        g_assert_cmpuint(s.next, ==, 2 * NEXT - 1);
+        g_assert_cmpuint(s.n_peers, ==, 3);
+        g_assert_cmpuint(s.peers[0].highest, ==, 500);
+        g_assert_cmpuint(s.peers[1].highest, ==, 501);
+        g_assert_cmpuint(s.peers[2].highest, ==, 401);
+        g_assert_cmpuint(f->n_found, ==, 1);
+        g_assert_cmpuint(f->found.next, ==, 2 * NEXT - 1);
+        /* once */
+        persist_load_replay(f->persist, "web", &s);
+        g_assert_cmpuint(s.n_peers, ==, 3);
+        s.next = 2 * NEXT - 1;
+        persist_save_replay(f->persist, "web", &s, true);
+        drain(f);
+        g_assert_cmpuint(f->n_found, ==, 1);
+}
+
+/* Nothing is learnt from one that knows less, nor from what is none. */
+static void test_a_file_that_knows_less_is_replaced(Fixture *f, gconstpointer data) {
+        ReplayState ours = state_of(NEXT, 500), theirs = state_of(NEXT - 1, 499);
+
+        for (unsigned k = 0; k < 3; k++) {
+                if (k == 0)
+                        put_file(f, &theirs);
+                else if (k == 1)
+                        g_assert_true(g_file_set_contents(f->file, "vipd-replay 1\nnext 1099511627775\n", -1, NULL));
+                else {
+                        g_autofree char *text = g_strnfill(5000, '\n');
+
+                        g_assert_true(g_file_set_contents(f->file, text, -1, NULL));
+                }
+                ours.next++;
+                persist_save_replay(f->persist, "web", &ours, true);
+                drain(f);
+                g_assert_cmpuint(load_anew(f).next, ==, ours.next);
+                g_assert_cmpuint(load_anew(f).peers[0].highest, ==, 500);
+        }
+        g_assert_cmpuint(f->n_found, ==, 0);
+}
+
 static void test_disabled_and_enabled_are_files_that_come_and_go(Fixture *f, gconstpointer data) {
         g_autofree char *path = g_build_filename(f->directory, "web.disabled", NULL);
 
@@ -199,7 +267,7 @@ static void test_a_failure_is_told_and_tried_again(Fixture *f, gconstpointer dat
         Persist *p = NULL;
         int error = 1;
 
-        g_assert_cmpint(persist_new(&p, f->event, missing), ==, 0);
+        g_assert_cmpint(persist_new(&p, f->event, missing, NULL, NULL), ==, 0);
         persist_save_replay(p, "web", &s, true);
         persist_set_disabled(p, "web", true, on_error, &error);
         g_assert_cmpint(await(f, &error), ==, -ENOENT);
@@ -315,6 +383,8 @@ int main(int argc, char **argv) {
         ADD(what_was_heard_is_known_in_the_next_life);
         ADD(without_a_file_or_with_an_old_one_the_numbers_go_on_above);
         ADD(an_instance_made_again_knows_what_is_not_written_yet);
+        ADD(a_file_that_came_later_only_rises);
+        ADD(a_file_that_knows_less_is_replaced);
         ADD(disabled_and_enabled_are_files_that_come_and_go);
         ADD(a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up);
         ADD(a_failure_is_told_and_tried_again);
