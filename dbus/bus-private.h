@@ -31,7 +31,7 @@ typedef struct BusObject {
         Instance *instance;
         char *path;
         unsigned changes; /* not told yet */
-        GPtrArray *told;  /* GBytes, each property as told last; NULL: nobody has read us on this connection */
+        uint64_t *told;   /* digest of each property as told last; NULL: nobody has read us on this connection */
 } BusObject;
 
 extern const sd_bus_vtable manager_vtable[];  /* userdata: Bus */

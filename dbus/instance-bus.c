@@ -203,39 +203,34 @@ static int property_get(sd_bus *bus, const char *path, const char *interface, co
         return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_PROPERTY, property);
 }
 
-static GBytes *value_now(const BusObject *o, const Property *p) {
+/* Its digest; 0: not known. */
+static uint64_t value_now(const BusObject *o, const Property *p) {
         sd_bus_message *m = NULL;
-        GBytes *bytes = NULL;
+        uint64_t digest = 0;
 
         if (sd_bus_message_new_signal(o->bus->bus, &m, o->path, VIPD_INSTANCE_INTERFACE, p->name) >= 0 &&
             p->append(o->instance, m) >= 0)
-                bytes = value_bytes(m);
+                digest = value_digest(m);
         sd_bus_message_unref(m);
-        return bytes;
-}
-
-static void free_value(void *data) {
-        g_bytes_unref(data);
+        return digest;
 }
 
 /**
  * instance_bus_remember() - from here on others may know the object: changes are told against what it is now
  */
 void instance_bus_remember(BusObject *o) {
-        instance_bus_forget(o);
+        if (!o->told)
+                o->told = g_new(uint64_t, G_N_ELEMENTS(properties));
         o->changes = 0;
-        o->told = g_ptr_array_new_with_free_func(free_value);
         for (size_t k = 0; k < G_N_ELEMENTS(properties); k++)
-                g_ptr_array_add(o->told, value_now(o, &properties[k]));
+                o->told[k] = value_now(o, &properties[k]);
 }
 
 /**
  * instance_bus_forget() - whoever knew the object has lost it with the connection, and reads it anew
  */
 void instance_bus_forget(BusObject *o) {
-        if (o->told)
-                g_ptr_array_unref(o->told);
-        o->told = NULL;
+        g_clear_pointer(&o->told, g_free);
 }
 
 /**
@@ -246,15 +241,14 @@ void instance_bus_emit(BusObject *o) {
         size_t n = 0;
 
         for (size_t k = 0; o->told && k < G_N_ELEMENTS(properties); k++) {
-                GBytes *now, *told = g_ptr_array_index(o->told, k);
+                uint64_t now;
 
                 if (!(properties[k].change & o->changes))
                         continue;
                 now = value_now(o, &properties[k]);
-                if (!now || !told || !g_bytes_equal(now, told))
+                if (now == 0 || now != o->told[k])
                         names[n++] = properties[k].name;
-                g_bytes_unref(told);
-                g_ptr_array_index(o->told, k) = now;
+                o->told[k] = now;
         }
         names[n] = NULL;
         o->changes = 0;

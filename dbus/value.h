@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* A D-Bus value as bytes, to compare it with another. */
-#include <glib.h>
+/* A D-Bus value as a number, to compare it with another without keeping either. */
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
-GBytes *value_bytes(sd_bus_message *m);
+uint64_t value_digest(sd_bus_message *m);
