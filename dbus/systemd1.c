@@ -44,7 +44,7 @@ typedef struct Watch {
         unsigned n_verbs;  /* StartUnit and StopUnit calls, likewise */
         int error;         /* the first one's that failed */
         GHashTable *units; /* set of names: the targets and what belongs to them */
-        GHashTable *jobs;  /* job number -> unit name: awaited */
+        GHashTable *jobs;  /* job number -> unit name: awaited; NULL: none since the request began */
 } Watch;
 
 struct Systemd1 {
@@ -96,7 +96,7 @@ static void watch_free(void *data) {
 
         drop_slots(w);
         g_hash_table_unref(w->units);
-        g_hash_table_unref(w->jobs);
+        g_clear_pointer(&w->jobs, g_hash_table_unref);
         g_free(w->name);
         g_free(w);
 }
@@ -131,7 +131,7 @@ void systemd1_observe(Systemd1 *s, const UnitObserver *observer, void *userdata)
 static void finish_if_settled(Watch *w) {
         const UnitObserver *o = &w->systemd->observer;
 
-        if (!w->busy && g_hash_table_size(w->jobs) == 0)
+        if (!w->busy && (!w->jobs || g_hash_table_size(w->jobs) == 0))
                 o->settled(o->userdata, w->name);
 }
 
@@ -160,7 +160,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         for (guint k = 0; k < owners->len; k++) {
                 const char *name = g_ptr_array_index(owners, k);
                 Watch *w = g_hash_table_lookup(s->watches, name);
-                bool awaited = w && g_hash_table_remove(w->jobs, GUINT_TO_POINTER(id));
+                bool awaited = w && w->jobs && g_hash_table_remove(w->jobs, GUINT_TO_POINTER(id));
 
                 if (w)
                         s->observer.job(s->observer.userdata, name, unit, result);
@@ -230,7 +230,7 @@ void systemd1_disconnected(Systemd1 *s) {
                 drop_slots(w);
                 w->n_verbs = 0;
                 w->busy = false;
-                g_hash_table_remove_all(w->jobs);
+                g_clear_pointer(&w->jobs, g_hash_table_unref);
                 if (asking)
                         s->observer.accepted(s->observer.userdata, w->name, -ENOTCONN);
         }
@@ -248,6 +248,8 @@ static void yield_turn(Watch *w) {
                 return;
         w->busy = false;
         s->n_busy--;
+        if (w->n_related == 0 && w->n_verbs == 0)
+                drop_slots(w);
         while (s->bus && s->n_busy < BUSY_MAX && !g_queue_is_empty(&s->line)) {
                 Watch *next = g_queue_pop_head(&s->line);
                 int r = begin(next);
@@ -261,6 +263,12 @@ static void yield_turn(Watch *w) {
 static void tell_failed(const Systemd1 *s, const char *name, GPtrArray *units) {
         for (guint k = 0; k < units->len; k++)
                 s->observer.job(s->observer.userdata, name, g_ptr_array_index(units, k), "failed");
+}
+
+static void await_job(Watch *w, uint32_t id, const char *unit) {
+        if (!w->jobs)
+                w->jobs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        g_hash_table_insert(w->jobs, GUINT_TO_POINTER(id), g_strdup(unit));
 }
 
 static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -278,7 +286,7 @@ static int on_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                         if (w->follows && g_str_equal(active_state, "failed"))
                                 g_ptr_array_add(failed, g_strdup(unit));
                         if (id != 0)
-                                g_hash_table_insert(w->jobs, GUINT_TO_POINTER(id), g_strdup(unit));
+                                await_job(w, id, unit);
                 }
         yield_turn(w);
         if (w->follows)
@@ -386,7 +394,6 @@ static Watch *obtain(Systemd1 *s, const char *name) {
         w->systemd = s;
         w->name = g_strdup(name);
         w->units = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        w->jobs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         g_hash_table_insert(s->watches, w->name, w);
         return w;
 }
@@ -397,7 +404,7 @@ static int begin(Watch *w) {
         drop_slots(w);
         w->n_related = w->n_verbs = 0;
         w->error = 0;
-        g_hash_table_remove_all(w->jobs);
+        g_clear_pointer(&w->jobs, g_hash_table_unref);
         g_hash_table_remove_all(w->units);
         /* to enter a role is to leave the other one; to follow is to look at one */
         for (size_t t = 0; t < G_N_ELEMENTS(targets); t++)
@@ -458,7 +465,7 @@ static GPtrArray *pending(void *userdata, const char *name) {
         GHashTableIter iter;
         void *value;
 
-        if (!w)
+        if (!w || !w->jobs)
                 return units;
         g_hash_table_iter_init(&iter, w->jobs);
         while (g_hash_table_iter_next(&iter, NULL, &value))
