@@ -36,6 +36,7 @@ struct Instance {
 
         Election election;
         Replay replay;
+        ReplayState *replay_state; /* of strict mode; NULL: this life never was. It is kept when the mode goes: nothing is forgotten */
         CarpHmac *hmac;            /* what we send and accept */
         CarpHmac *hmac_link_local; /* also accepted: FreeBSD hashes fe80:: addresses too; NULL if we have none */
         CarpAdvert next;           /* sealed beforehand, so that a takeover computes nothing; the digest is IPv4's */
@@ -97,6 +98,13 @@ static ElectionConfig election_config(const InstanceConfig *c) {
                 .demotion_byte = c->carp.demotion_byte,
                 .start_delay_usec = c->start_delay_usec,
         };
+}
+
+/* Room for what 32 peers said, of which nobody knows anything who was never strict. */
+static ReplayState *replay_state(Instance *i) {
+        if (!i->replay_state)
+                i->replay_state = g_new0(ReplayState, 1);
+        return i->replay_state;
 }
 
 /* Computes counter and digests of the advert that will be sent next with this header. Only strict mode ties them to the header, and to the
@@ -462,7 +470,7 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         i->checks = g_ptr_array_new_with_free_func(check_free);
         i->renew_usec = i->announce_usec = i->takeover_usec = UINT64_MAX;
         make_hmac(i);
-        replay_init(&i->replay, config->carp.strict_replay, seed);
+        replay_init(&i->replay, config->carp.strict_replay ? replay_state(i) : NULL, seed);
         election_init(&i->election, &c, seed);
         i->election.reason = ELECTION_REASON_INTERFACE_MISSING;
         if (!config->enabled)
@@ -482,6 +490,7 @@ Instance *instance_free(Instance *i) {
         instance_config_free(i->config);
         g_ptr_array_unref(i->unit_failures);
         g_ptr_array_unref(i->checks);
+        g_free(i->replay_state);
         g_free(i->problem);
         g_free(i->conflict);
         g_free(i->conflict_mac);
@@ -527,11 +536,11 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
 }
 
 void instance_replay_export(const Instance *i, ReplayState *ret) {
-        replay_export(&i->replay, ret);
+        *ret = i->replay_state ? *i->replay_state : (ReplayState) { 0 };
 }
 
 void instance_replay_import(Instance *i, const ReplayState *state) {
-        replay_import(&i->replay, state);
+        replay_import(replay_state(i), state);
         if (i->config->carp.strict_replay)
                 seal(i, i->next.advbase, i->next.advskew, i->next.demotion);
 }
@@ -1056,7 +1065,7 @@ void instance_on_unit_result(Instance *i, const char *unit, const char *result, 
 void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec) {
         bool toggled = config->enabled != i->config->enabled;
 
-        replay_set_strict(&i->replay, config->carp.strict_replay);
+        replay_set_strict(&i->replay, config->carp.strict_replay ? replay_state(i) : NULL);
         instance_config_free(i->config);
         i->config = config;
         make_hmac(i);

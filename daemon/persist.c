@@ -27,13 +27,12 @@ struct Persist {
 
 /* All numbers only rise: of two memories of one host, the higher of each is true. */
 static char *merge(const char *text, const char *found) {
-        Replay ours = { 0 };
-        ReplayState theirs;
+        ReplayState ours, theirs;
 
-        if (replay_state_parse(text, strlen(text), &ours.state) < 0 || replay_state_parse(found, strlen(found), &theirs) < 0)
+        if (replay_state_parse(text, strlen(text), &ours) < 0 || replay_state_parse(found, strlen(found), &theirs) < 0)
                 return NULL;
         replay_import(&ours, &theirs);
-        return replay_state_format(&ours.state);
+        return replay_state_format(&ours);
 }
 
 static void on_merged(void *userdata, const char *file, const char *text) {

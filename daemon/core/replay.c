@@ -12,14 +12,22 @@
  * so that the digest, which covers the counter but not those three header fields, covers them after all, and the sequence
  * must rise from advert to advert of one source. Which source that is must be covered too, or what one host said could be
  * played as the word of another: strict mode's digest has the source address in it (proto/carp-hmac.c). Pure: no clock, no
- * memory, no file; whoever calls keeps the state. */
+ * memory, no file; whoever calls keeps the state.
+ *
+ * Our last counters are not kept: they are counted anew from where they began, for the rare advert that comes from our own address. */
 
-static uint64_t replay_random(Replay *r) {
+static uint64_t chain_random(ReplayChain *c) {
         /* xorshift64*: unpredictable enough, as the counter needs to be unlike a peer's, not secret */
-        r->random ^= r->random >> 12;
-        r->random ^= r->random << 25;
-        r->random ^= r->random >> 27;
-        return r->random * UINT64_C(2685821657736338717);
+        c->random ^= c->random >> 12;
+        c->random ^= c->random << 25;
+        c->random ^= c->random >> 27;
+        return c->random * UINT64_C(2685821657736338717);
+}
+
+static uint64_t chain_next(ReplayChain *c) {
+        /* a random step, so that it is never the "received + 1" with which ucarp and FreeBSD go on */
+        c->counter += 1 + (chain_random(c) & UINT64_C(0xffffff));
+        return c->counter;
 }
 
 static uint64_t replay_bind(uint64_t sequence, ReplayHeader header) {
@@ -30,41 +38,40 @@ static uint64_t replay_bind(uint64_t sequence, ReplayHeader header) {
 /**
  * replay_init() - start the counters of one instance
  */
-void replay_init(Replay *r, bool strict, uint64_t seed) {
-        *r = (Replay) { .strict = strict, .random = seed != 0 ? seed : 1 };
-        r->counter = replay_random(r);
+void replay_init(Replay *r, ReplayState *strict, uint64_t seed) {
+        *r = (Replay) { .strict = strict, .used = { .random = seed != 0 ? seed : 1 } };
+        r->used.counter = chain_random(&r->used);
+        r->before = r->used;
 }
 
-void replay_set_strict(Replay *r, bool strict) {
+void replay_set_strict(Replay *r, ReplayState *strict) {
         r->strict = strict;
 }
 
+/* At the end of the numbers, a century away at the fastest, we are refused; a new beginning would let replays in. */
+static uint64_t next_sequence(ReplayState *s) {
+        return s->next < REPLAY_SEQUENCE_MAX ? s->next++ : s->next;
+}
+
 /**
- * replay_next() - the counter of the next advert, noted as ours
+ * replay_next() - the counter of the next advert, known as ours from now on
  * @header: the fields it will travel with; strict mode binds them
  */
 uint64_t replay_next(Replay *r, ReplayHeader header) {
-        uint64_t counter;
-
-        if (r->strict) {
-                counter = replay_bind(r->state.next, header);
-                /* at the end of the numbers, a century away at the fastest, we are refused; a new beginning would let replays in */
-                if (r->state.next < REPLAY_SEQUENCE_MAX)
-                        r->state.next++;
-        } else {
-                /* a random step, so that it is never the "received + 1" with which ucarp and FreeBSD go on */
-                r->counter += 1 + (replay_random(r) & UINT64_C(0xffffff));
-                counter = r->counter;
-        }
-        r->own[r->n_own++ % REPLAY_N_OWN] = counter;
-        return counter;
+        if (r->strict)
+                return replay_bind(next_sequence(r->strict), header);
+        if (r->n_own < REPLAY_N_OWN)
+                r->n_own++;
+        else
+                (void) chain_next(&r->before);
+        return chain_next(&r->used);
 }
 
-static bool replay_is_own(const Replay *r, uint64_t counter) {
-        unsigned n = r->n_own < REPLAY_N_OWN ? r->n_own : REPLAY_N_OWN;
+static bool is_own(const Replay *r, uint64_t counter) {
+        ReplayChain c = r->before;
 
-        for (unsigned k = 0; k < n; k++)
-                if (r->own[k] == counter)
+        for (unsigned k = 0; k < r->n_own; k++)
+                if (chain_next(&c) == counter)
                         return true;
         return false;
 }
@@ -96,13 +103,11 @@ static ReplayPeer *add_peer(ReplayState *s, const ElectionAddress *source) {
 /**
  * replay_import() - go on where an earlier life of this host was
  */
-void replay_import(Replay *r, const ReplayState *state) {
-        ReplayState *s = &r->state;
-
-        if (s->next < state->next)
-                s->next = state->next < REPLAY_SEQUENCE_MAX ? state->next : REPLAY_SEQUENCE_MAX;
-        for (unsigned k = 0; k < state->n_peers; k++) {
-                const ReplayPeer *theirs = &state->peers[k];
+void replay_import(ReplayState *s, const ReplayState *earlier) {
+        if (s->next < earlier->next)
+                s->next = earlier->next < REPLAY_SEQUENCE_MAX ? earlier->next : REPLAY_SEQUENCE_MAX;
+        for (unsigned k = 0; k < earlier->n_peers; k++) {
+                const ReplayPeer *theirs = &earlier->peers[k];
                 ReplayPeer *ours = find_peer(s, &theirs->source);
 
                 if (!ours && s->n_peers == REPLAY_N_PEERS)
@@ -114,11 +119,24 @@ void replay_import(Replay *r, const ReplayState *state) {
         }
 }
 
-/**
- * replay_export() - what to keep for the next life
- */
-void replay_export(const Replay *r, ReplayState *ret) {
-        *ret = r->state;
+static ReplayVerdict accept_strictly(ReplayState *s, const ElectionAddress *source, bool own, uint64_t counter, ReplayHeader header,
+                                     uint64_t now_usec) {
+        uint64_t sequence = counter >> 24;
+        ReplayPeer *peer;
+
+        if (counter != replay_bind(sequence, header))
+                return REPLAY_VERDICT_REPLAY;
+        /* said by ourselves; at the end of the numbers the last one again and again */
+        if (own && (sequence < s->next || s->next == REPLAY_SEQUENCE_MAX))
+                return s->next - sequence <= REPLAY_N_OWN ? REPLAY_VERDICT_LOOP : REPLAY_VERDICT_REPLAY;
+        peer = find_peer(s, source);
+        if (peer && sequence <= peer->highest)
+                return REPLAY_VERDICT_REPLAY;
+        if (!peer)
+                peer = add_peer(s, source);
+        peer->highest = sequence;
+        peer->heard_usec = now_usec;
+        return REPLAY_VERDICT_OK;
 }
 
 /**
@@ -128,22 +146,8 @@ void replay_export(const Replay *r, ReplayState *ret) {
  */
 ReplayVerdict replay_accept(Replay *r, const ElectionAddress *source, bool own, uint64_t counter, ReplayHeader header,
                             uint64_t now_usec) {
-        uint64_t sequence = counter >> 24;
-        ReplayPeer *peer;
-
+        if (r->strict)
+                return accept_strictly(r->strict, source, own, counter, header, now_usec);
         /* The counter alone proves nothing: a ucarp backup goes on with its master's numbers. */
-        if (own && replay_is_own(r, counter))
-                return REPLAY_VERDICT_LOOP;
-        if (!r->strict)
-                return REPLAY_VERDICT_OK;
-        if (counter != replay_bind(sequence, header) || (own && sequence < r->state.next))
-                return REPLAY_VERDICT_REPLAY;
-        peer = find_peer(&r->state, source);
-        if (peer && sequence <= peer->highest)
-                return REPLAY_VERDICT_REPLAY;
-        if (!peer)
-                peer = add_peer(&r->state, source);
-        peer->highest = sequence;
-        peer->heard_usec = now_usec;
-        return REPLAY_VERDICT_OK;
+        return own && is_own(r, counter) ? REPLAY_VERDICT_LOOP : REPLAY_VERDICT_OK;
 }

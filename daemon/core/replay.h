@@ -33,20 +33,24 @@ typedef struct ReplayState {
         unsigned n_peers;
 } ReplayState;
 
-typedef struct Replay {
-        bool strict;
+/* Lenient counters: each follows from the one before. */
+typedef struct ReplayChain {
         uint64_t random;
-        uint64_t counter;  /* lenient: the last one used */
-        ReplayState state; /* strict */
-        uint64_t own[REPLAY_N_OWN];
-        unsigned n_own; /* total ever used; the ring holds the last REPLAY_N_OWN */
+        uint64_t counter; /* the last one */
+} ReplayChain;
+
+typedef struct Replay {
+        ReplayState *strict; /* borrowed; NULL: lenient */
+        ReplayChain used;    /* lenient: up to the counter used last */
+        ReplayChain before;  /* the same, n_own counters ago: those between are known as ours */
+        unsigned n_own;      /* REPLAY_N_OWN at most */
 } Replay;
 
-void replay_init(Replay *r, bool strict, uint64_t seed);
-void replay_set_strict(Replay *r, bool strict); /* forgets nothing */
-/* What an earlier life exported, or a part of it: nothing is lowered or forgotten by it. */
-void replay_import(Replay *r, const ReplayState *state);
-void replay_export(const Replay *r, ReplayState *ret);
+/* strict: what strict mode knows, all zero at first; it is the caller's, and kept up to date here. NULL: lenient. */
+void replay_init(Replay *r, ReplayState *strict, uint64_t seed);
+void replay_set_strict(Replay *r, ReplayState *strict);
+/* Adds what an earlier life knew, or a part of it: nothing is lowered or forgotten by it. */
+void replay_import(ReplayState *s, const ReplayState *earlier);
 /* The counter of the next advert, noted as ours. */
 uint64_t replay_next(Replay *r, ReplayHeader header);
 /* Call after the digest was verified, which must cover the source address if strict. own: does that equal ours? */

@@ -14,7 +14,7 @@ static void require(bool truth) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
-        ReplayState s = { .next = 42 }, again;
+        ReplayState s = { .next = 42 }, again, strict = { 0 };
         g_autofree char *text = NULL;
         Replay r;
 
@@ -26,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
         text = replay_state_format(&s);
         require(strlen(text) <= REPLAY_STATE_BYTES_MAX);
         require(replay_state_parse(text, strlen(text), &again) == 0 && memcmp(&s, &again, sizeof(s)) == 0);
-        replay_init(&r, true, 1);
-        replay_import(&r, &s);
+        replay_init(&r, &strict, 1);
+        replay_import(&strict, &s);
         for (unsigned k = 0; k < s.n_peers; k++)
                 require(replay_accept(&r, &s.peers[k].source, false, s.peers[k].highest << 24, (ReplayHeader) { 0 }, 1) ==
                         REPLAY_VERDICT_REPLAY);

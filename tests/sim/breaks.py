@@ -60,7 +60,7 @@ BREAKS = [
      'the skew counts once per advert in the dead interval'),
     (SKEW, 'return dead_ratio * skew_usec(advbase, advskew);', 'return skew_usec(advbase, advskew);',
      'the ratio multiplies zero when advbase is 0, as with ucarp'),
-    (REPLAY, 'if (own && replay_is_own(r, counter))', 'if (false)', 'its own echo is believed'),
+    (REPLAY, 'return own && is_own(r, counter) ?', 'return false ?', 'its own echo is believed'),
     (INSTANCE, "                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;", '                i->n_announce = 0;',
      'the address is kept when mastership is lost'),
     (INSTANCE, "                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;",
