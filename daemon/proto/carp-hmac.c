@@ -10,11 +10,11 @@
  *
  *     version | type | [MAC] | VHID | IPv4 addresses, ascending | IPv6 addresses, ascending | counter
  *
- * All but the counter is fixed, so a keyed context that has eaten it is kept and copied per packet: a struct, on the stack, as the heap has
+ * All but the counter is fixed, so the hash that has eaten it is kept and copied per packet: a struct, on the stack, as the heap has
  * no part in what is done for every packet. */
 
 struct CarpHmac {
-        struct hmac_sha1_ctx prefix;
+        struct sha1_ctx outer, prefix; /* each begins with a block made of the key */
 };
 
 static int compare_addresses(const void *a, const void *b) {
@@ -31,7 +31,7 @@ static bool is_hashed(const IpAddress *a, bool with_link_local) {
         return with_link_local || a->family != AF_INET6 || !ip_address_is_link_local(a);
 }
 
-static void hash_addresses(struct hmac_sha1_ctx *hmac, const CarpHmacInput *input) {
+static void hash_addresses(struct sha1_ctx *hash, const CarpHmacInput *input) {
         g_autofree IpAddress *sorted = g_memdup2(input->addresses, input->n_addresses * sizeof(IpAddress));
 
         if (input->n_addresses > 1)
@@ -40,7 +40,7 @@ static void hash_addresses(struct hmac_sha1_ctx *hmac, const CarpHmacInput *inpu
                 if (k > 0 && ip_address_equal(&sorted[k], &sorted[k - 1]))
                         continue;
                 if (is_hashed(&sorted[k], input->with_link_local))
-                        hmac_sha1_update(hmac, ip_address_n_bytes(&sorted[k]), sorted[k].bytes);
+                        sha1_update(hash, ip_address_n_bytes(&sorted[k]), sorted[k].bytes);
         }
 }
 
@@ -50,12 +50,14 @@ static void hash_addresses(struct hmac_sha1_ctx *hmac, const CarpHmacInput *inpu
 CarpHmac *carp_hmac_new(const CarpHmacInput *input) {
         static const uint8_t version_type[] = { 2, 1 };
         CarpHmac *h = g_new0(CarpHmac, 1);
+        struct sha1_ctx inner;
 
-        hmac_sha1_set_key(&h->prefix, input->n_key_bytes, input->key);
-        hmac_sha1_update(&h->prefix, sizeof(version_type), version_type);
+        hmac_set_key(&h->outer, &inner, &h->prefix, &nettle_sha1, input->n_key_bytes, input->key);
+        explicit_bzero(&inner, sizeof(inner));
+        sha1_update(&h->prefix, sizeof(version_type), version_type);
         if (input->hash_mac)
-                hmac_sha1_update(&h->prefix, 6, input->hash_mac);
-        hmac_sha1_update(&h->prefix, 1, &input->vhid);
+                sha1_update(&h->prefix, 6, input->hash_mac);
+        sha1_update(&h->prefix, 1, &input->vhid);
         hash_addresses(&h->prefix, input);
         return h;
 }
@@ -73,15 +75,16 @@ CarpHmac *carp_hmac_free(CarpHmac *h) {
  * @source: NULL: as CARP has it, where the source is not covered
  */
 void carp_hmac_digest_from(const CarpHmac *h, uint64_t counter, const IpAddress *source, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
-        struct hmac_sha1_ctx hmac = h->prefix;
+        struct sha1_ctx hash = h->prefix;
         uint8_t wire[8];
 
         for (int k = 0; k < 8; k++)
                 wire[k] = (uint8_t) (counter >> (56 - 8 * k));
-        hmac_sha1_update(&hmac, sizeof(wire), wire);
+        sha1_update(&hash, sizeof(wire), wire);
         if (source && source->family != AF_UNSPEC)
-                hmac_sha1_update(&hmac, ip_address_n_bytes(source), source->bytes);
-        hmac_sha1_digest(&hmac, CARP_DIGEST_BYTES, ret_digest);
+                sha1_update(&hash, ip_address_n_bytes(source), source->bytes);
+        /* the last but one argument of a context that is to be used again would be its beginning; this one is thrown away */
+        hmac_digest(&h->outer, &h->outer, &hash, &nettle_sha1, CARP_DIGEST_BYTES, ret_digest);
 }
 
 void carp_hmac_digest(const CarpHmac *h, uint64_t counter, uint8_t ret_digest[CARP_DIGEST_BYTES]) {
