@@ -55,16 +55,13 @@ static LogField *facts(Facts *f, const Instance *i, ElectionState state, const c
 void instance_log_init(InstanceLog *l) {
         *l = (InstanceLog) { .transitions = { .interval_usec = TRANSITIONS_USEC, .burst = TRANSITIONS_BURST } };
         l->checks = (RateLimit) { .interval_usec = CHECKS_USEC, .burst = CHECKS_BURST };
-        l->failing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
                 l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
-        for (size_t k = 0; k < N_DIAGNOSIS_CAUSES; k++)
-                l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
 }
 
 void instance_log_done(InstanceLog *l) {
-        if (l->failing)
-                g_hash_table_unref(l->failing);
+        g_clear_pointer(&l->failing, g_hash_table_unref);
+        g_clear_pointer(&l->diagnoses, g_free);
 }
 
 static const CheckConfig *find_config(const Instance *i, const char *name) {
@@ -184,16 +181,23 @@ static const InstanceCheck *find_check(const Instance *i, const char *name) {
         return NULL;
 }
 
+/* False: that has been said. */
+static bool note_failing(InstanceLog *l, const char *name) {
+        if (!l->failing)
+                l->failing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        return g_hash_table_add(l->failing, g_strdup(name));
+}
+
 void instance_log_check_known(InstanceLog *l, const char *name) {
-        (void) g_hash_table_add(l->failing, g_strdup(name));
+        (void) note_failing(l, name);
 }
 
 /* Is there anything to say of what a check says now? What failed, fell silent and fails again is no news, nor what another process has said. */
 static bool is_news(InstanceLog *l, const InstanceCheck *check, const InstanceCheck *before) {
-        if (!check->failed || !before->name)
+        if (l->failing && (!check->failed || !before->name))
                 (void) g_hash_table_remove(l->failing, check->name);
         if (check->state == CHECK_STATE_FAILING)
-                return g_hash_table_add(l->failing, g_strdup(check->name));
+                return note_failing(l, check->name);
         /* what is new and unknown has said nothing yet */
         return check->failed != before->failed && (before->name || check->state != CHECK_STATE_UNKNOWN);
 }
@@ -232,6 +236,15 @@ void instance_log_check(InstanceLog *l, const Instance *i, const char *name, con
                   *check->output != '\0' ? ": " : "", check->output, counts, more);
 }
 
+static RateLimit *diagnosis_limit(InstanceLog *l, DiagnosisCause cause) {
+        if (!l->diagnoses) {
+                l->diagnoses = g_new(RateLimit, N_DIAGNOSIS_CAUSES);
+                for (size_t k = 0; k < N_DIAGNOSIS_CAUSES; k++)
+                        l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
+        }
+        return &l->diagnoses[cause];
+}
+
 /**
  * instance_log_diagnosis() - a line about a host that does not fit; its source is the line's peer
  */
@@ -241,7 +254,7 @@ void instance_log_diagnosis(InstanceLog *l, const Instance *i, const Diagnosis *
         uint64_t n_suppressed;
         Facts f;
 
-        if (!ratelimit_pass(&l->diagnoses[d->cause], now_usec, &n_suppressed))
+        if (!ratelimit_pass(diagnosis_limit(l, d->cause), now_usec, &n_suppressed))
                 return;
         fields = facts(&f, i, instance_state(i), NULL, instance_reason(i));
         for (size_t k = 0; k < N_FIELDS && fields[k].name; k++)

@@ -6,8 +6,9 @@
 #include "util/ratelimit.h"
 
 typedef struct InstanceLog {
-        RateLimit transitions, checks, notices[N_INSTANCE_NOTICES], diagnoses[N_DIAGNOSIS_CAUSES];
-        GHashTable *failing; /* names of checks: it has been said that they fail */
+        RateLimit transitions, checks, notices[N_INSTANCE_NOTICES];
+        RateLimit *diagnoses; /* [N_DIAGNOSIS_CAUSES]; NULL: there was never one */
+        GHashTable *failing;  /* names of checks: it has been said that they fail; NULL: of none */
         bool restored_told;
 } InstanceLog;
 
