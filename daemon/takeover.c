@@ -38,7 +38,6 @@ typedef struct Wish {
 typedef struct Job {
         Takeover *takeover; /* borrowed parent */
         char *name;
-        bool stepped; /* the instance has left init before */
         bool removed; /* the instance is gone: forget this job when it has nothing left to do */
         Wish *running, *waiting;
         pid_t pid; /* also its process group */
@@ -321,15 +320,16 @@ void takeover_instance_changed(Takeover *t, Instance *i, const InstanceTransitio
                 return;
 
         const InstanceConfig *config = instance_config(i);
-        Job *j = takeover_job(t, config->name);
-        bool first = !j->stepped;
-        j->stepped = true;
-        j->removed = false;
+        bool first = instance_statistics(i)->transitions == 1, up = transition->to == ELECTION_STATE_MASTER;
+        if (!up && transition->from != ELECTION_STATE_MASTER && (!first || config->takeover.neutral))
+                return;
 
-        if (transition->to == ELECTION_STATE_MASTER)
-                job_wish(j, wish_new(config, true));
-        else if (transition->from == ELECTION_STATE_MASTER || (first && !config->takeover.neutral))
-                job_wish(j, wish_new(config, false));
+        g_autoptr(Wish) wish = wish_new(config, up);
+        Job *j = wish ? takeover_job(t, config->name) : g_hash_table_lookup(t->jobs, config->name);
+        if (!j)
+                return;
+        j->removed = false;
+        job_wish(j, g_steal_pointer(&wish));
 }
 
 /**
@@ -340,7 +340,6 @@ void takeover_instance_removed(Takeover *t, Instance *i) {
         if (!j)
                 return;
         j->removed = true;
-        j->stepped = false;
         job_next(j);
 }
 

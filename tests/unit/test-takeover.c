@@ -15,13 +15,18 @@
 
 #define DEADLINE_USEC (10 * USEC_PER_SEC)
 
-/* The observer only ever asks an instance for its configuration. */
+/* The observer only ever asks an instance for its configuration, and whether this is its first step. */
 struct Instance {
         InstanceConfig config;
+        InstanceStatistics statistics;
 };
 
 const InstanceConfig *instance_config(const Instance *i) {
         return &i->config;
+}
+
+const InstanceStatistics *instance_statistics(const Instance *i) {
+        return &i->statistics;
 }
 
 typedef struct Fixture {
@@ -76,6 +81,7 @@ static void tear_down(Fixture *f, gconstpointer data) {
 
 static void step(Fixture *f, ElectionState from, ElectionState to) {
         const InstanceTransition t = { .from = from, .to = to, .reason = ELECTION_REASON_STARTUP };
+        f->instance.statistics.transitions++;
         takeover_instance_changed(f->takeover, &f->instance, &t);
 }
 
@@ -208,6 +214,7 @@ static void test_last_wish_outlives_its_instance(Fixture *f, gconstpointer data)
         wait_for_output(f, "up\n");
         step(f, ELECTION_STATE_MASTER, ELECTION_STATE_INIT);
         takeover_instance_removed(f->takeover, &f->instance);
+        f->instance = (Instance) { .config = f->instance.config };
         f->instance.config.interface[0] = '\0';
         let_go(f);
         finish(f);
