@@ -38,7 +38,7 @@ typedef struct HeldAddress {
 } HeldAddress;
 
 struct InstanceIo {
-        InstanceIoShared shared;
+        const InstanceIoShared *shared;
         Instance *instance;
         const InstanceConfig *config; /* the instance's, borrowed */
         Alarm timer;
@@ -103,7 +103,7 @@ static void on_sent(void *userdata, int error) {
         note_way(io, error);
         if (--io->n_ways > 0)
                 return;
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared->event, CLOCK_BOOTTIME, &now_usec);
         instance_on_sent(io->instance, io->sent ? 0 : io->send_error, now_usec);
 }
 
@@ -130,7 +130,7 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
 
         /* the last one still waits for its fellows: what becomes of it is told first */
         if (io->n_ways > 0)
-                transport_push(io->shared.transport);
+                transport_push(io->shared->transport);
         io->sent = false;
         io->send_error = 0;
         /* as long as this counts as one, nobody is told */
@@ -160,7 +160,7 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
 static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
         uint64_t now_usec = 0, n_suppressed;
 
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared->event, CLOCK_BOOTTIME, &now_usec);
         if (!ratelimit_pass(limit, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
@@ -173,7 +173,7 @@ static int op_hold(void *userdata) {
         int error = 0;
 
         /* whoever changes addresses may have to wait for the kernel; what others have to say shall not */
-        transport_push(io->shared.transport);
+        transport_push(io->shared->transport);
         if (io->device) {
                 error = macvlan_own(io->device);
                 if (error < 0)
@@ -193,7 +193,7 @@ static int op_hold(void *userdata) {
                         h->seen = false;
                 }
         }
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared->event, CLOCK_BOOTTIME, &now_usec);
         conflict_watch_on_hold(io->conflict, now_usec);
         return error;
 }
@@ -231,7 +231,7 @@ static void on_lease_refused(void *userdata, int error) {
         InstanceIo *io = userdata;
         uint64_t now_usec = 0;
 
-        (void) sd_event_now(io->shared.event, CLOCK_BOOTTIME, &now_usec);
+        (void) sd_event_now(io->shared->event, CLOCK_BOOTTIME, &now_usec);
         instance_on_lease_refused(io->instance, error, now_usec);
 }
 
@@ -239,7 +239,7 @@ static void op_release(void *userdata) {
         InstanceIo *io = userdata;
         char more[RATELIMIT_TEXT_BYTES];
 
-        transport_push(io->shared.transport);
+        transport_push(io->shared->transport);
         for (size_t k = 0; k < io->n_addresses; k++) {
                 HeldAddress *h = &io->addresses[k];
                 int r;
@@ -266,7 +266,7 @@ static void op_announce(void *userdata, uint64_t until_usec) {
                 (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address, until_usec);
         /* behind an advert that waits, this is a takeover: who waits for it shall not wait for signals and log lines, too */
         if (io->n_ways > 0)
-                transport_push(io->shared.transport);
+                transport_push(io->shared->transport);
 }
 
 static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
@@ -374,7 +374,7 @@ static void on_bereft(void *userdata, uint64_t now_usec) {
 InstanceIo *instance_io_new(const InstanceIoShared *shared) {
         InstanceIo *io = g_new0(InstanceIo, 1);
 
-        io->shared = *shared;
+        io->shared = shared;
         io->link_limit = io->foreign_limit = io->drop_limit =
                 (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         alarm_init(&io->timer, shared->alarms, ALARM_LANE_TIMER, on_timer, io);
@@ -413,7 +413,7 @@ static void close_device(InstanceIo *io) {
         int r;
 
         if (io->device && !io->keep) {
-                r = macvlan_delete(io->shared.macvlans, macvlan_ifindex(io->device));
+                r = macvlan_delete(io->shared->macvlans, macvlan_ifindex(io->device));
                 if (r < 0 && may_log(io, &io->link_limit, more))
                         log_warning_errno(r, "%s: the device of its virtual MAC could not be removed: %m%s", io->config->name, more);
         }
@@ -427,10 +427,10 @@ static int limit_arp(InstanceIo *io, int ifindex) {
         if (io->scoped == ifindex)
                 return 0;
         if (io->scoped != 0 && !io->keep)
-                arp_scope_release(io->shared.arp_scope, io->scoped);
+                arp_scope_release(io->shared->arp_scope, io->scoped);
         io->scoped = 0;
         if (ifindex != 0)
-                r = arp_scope_acquire(io->shared.arp_scope, ifindex);
+                r = arp_scope_acquire(io->shared->arp_scope, ifindex);
         if (r >= 0)
                 io->scoped = ifindex;
         return r;
@@ -452,7 +452,7 @@ static void unbind(InstanceIo *io) {
 InstanceIo *instance_io_free(InstanceIo *io) {
         if (!io)
                 return NULL;
-        transport_forget(io->shared.transport, io);
+        transport_forget(io->shared->transport, io);
         unbind(io);
         conflict_watch_free(io->conflict);
         g_free(io->diagnoses);
@@ -490,7 +490,7 @@ static int open_family(InstanceIo *io, int family, TransportPort **port) {
 
         if (!has_family(c, family))
                 return 0;
-        r = transport_port_acquire(io->shared.transport, io->ifindex, family, port);
+        r = transport_port_acquire(io->shared->transport, io->ifindex, family, port);
         if (r < 0)
                 return r;
         r = transport_port_listen(*port, c->carp.vhid, on_receive, on_refused, io);
@@ -520,7 +520,7 @@ static int build_addresses(InstanceIo *io) {
         bool moved = io->built_on != 0 && io->built_on != on;
 
         for (size_t k = 0; k < c->n_addresses; k++) {
-                int r = address_new(&new[k].address, io->shared.addresses, on, &c->addresses[k], lease_sec, io->device ? MACVLAN_METRIC : 0);
+                int r = address_new(&new[k].address, io->shared->addresses, on, &c->addresses[k], lease_sec, io->device ? MACVLAN_METRIC : 0);
 
                 if (r < 0) {
                         free_addresses(new, c->n_addresses);
@@ -571,7 +571,7 @@ static int make_device(InstanceIo *io, const Link *link, const Link *existing, M
                 .lower_ifindex = below(link),
                 .mac = { 0x00, 0x00, 0x5e, 0x00, 0x01, c->carp.vhid },
         };
-        int r = macvlan_open(ret, io->shared.macvlans, &spec, existing, io->adopt);
+        int r = macvlan_open(ret, io->shared->macvlans, &spec, existing, io->adopt);
 
         /* it goes when the interface does, and is asked for again when that has been told */
         if (r < 0 && r != -ENODEV && may_log(io, &io->link_limit, more)) {
@@ -615,7 +615,7 @@ static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
         if (r >= 0)
                 r = build_addresses(io);
         if (old)
-                (void) macvlan_delete(io->shared.macvlans, macvlan_ifindex(old));
+                (void) macvlan_delete(io->shared->macvlans, macvlan_ifindex(old));
         if (r < 0) {
                 unbind(io);
                 return r;

@@ -19,7 +19,7 @@ typedef struct InstanceIo InstanceIo;
 
 extern const InstanceOps instance_io_ops; /* userdata: the InstanceIo */
 
-/* What all instances share; borrowed, and must outlive them. */
+/* What all instances share; borrowed with all that is in it, and must outlive them. */
 typedef struct InstanceIoShared {
         sd_event *event;
         Alarms *alarms;

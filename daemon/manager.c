@@ -32,8 +32,7 @@ typedef struct Slot {
 #define SAVE_INTERVAL_USEC (10 * USEC_PER_SEC)
 
 struct Manager {
-        sd_event *event;
-        Alarms *alarms; /* borrowed */
+        InstanceIoShared io; /* ours, but for the alarms */
         char *runtime_dir;
         Persist *persist;
         sd_event_source *save;
@@ -41,15 +40,10 @@ struct Manager {
         void *load_userdata;
         GArray *observers; /* ManagerObserver */
         LinkTable *links;
-        Transport *transport;
-        AddressSocket *addresses;
-        MacvlanControl *macvlans;
-        ArpScope *arp_scope;
         Checks *checks;
         GPtrArray *units; /* char *: those that checks ask for */
         void (*watch_units)(void *userdata, const GPtrArray *units);
         void *watch_units_userdata;
-        Neighbours *neighbours;
         GPtrArray *slots; /* Slot *, sorted by name */
         SyncGroups *groups;
         GPtrArray *handover; /* borrowed; NULL but at the start */
@@ -60,7 +54,7 @@ struct Manager {
 static uint64_t now(const Manager *m) {
         uint64_t t = 0;
 
-        (void) sd_event_now(m->event, CLOCK_BOOTTIME, &t);
+        (void) sd_event_now(m->io.event, CLOCK_BOOTTIME, &t);
         return t;
 }
 
@@ -101,8 +95,8 @@ int manager_new(Manager **ret, sd_event *event, Alarms *alarms, const char *runt
                 r = checks_new(&m->checks, event, g_getenv("VIPD_CHECKER") ?: VIPD_CHECKER, on_check, m);
         if (r < 0)
                 return r;
-        m->event = sd_event_ref(event);
-        m->alarms = alarms;
+        m->io.event = sd_event_ref(event);
+        m->io.alarms = alarms;
         m->runtime_dir = g_strdup(runtime_dir);
         m->load = load;
         m->load_userdata = load_userdata;
@@ -121,18 +115,18 @@ Manager *manager_free(Manager *m) {
         g_ptr_array_unref(m->units);
         sync_groups_free(m->groups);
         g_ptr_array_unref(m->slots);
-        neighbours_free(m->neighbours);
-        macvlan_control_free(m->macvlans);
-        arp_scope_free(m->arp_scope);
+        neighbours_free(m->io.neighbours);
+        macvlan_control_free(m->io.macvlans);
+        arp_scope_free(m->io.arp_scope);
         link_table_free(m->links);
-        transport_free(m->transport);
-        address_socket_free(m->addresses);
+        transport_free(m->io.transport);
+        address_socket_free(m->io.addresses);
         g_array_unref(m->observers);
         auto_fd_clear(&m->lock);
         g_free(m->runtime_dir);
         sd_event_source_disable_unref(m->save);
         persist_free(m->persist);
-        sd_event_unref(m->event);
+        sd_event_unref(m->io.event);
         g_free(m);
         return NULL;
 }
@@ -401,15 +395,7 @@ static void add_instance(Manager *m, InstanceConfig *config) {
 
         s->manager = m;
         instance_log_init(&s->log);
-        s->io = instance_io_new(&(InstanceIoShared) {
-                                    .event = m->event,
-                                    .alarms = m->alarms,
-                                    .transport = m->transport,
-                                    .addresses = m->addresses,
-                                    .neighbours = m->neighbours,
-                                    .macvlans = m->macvlans,
-                                    .arp_scope = m->arp_scope,
-                            });
+        s->io = instance_io_new(&m->io);
         if (persist_is_disabled(m->persist, c->name)) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
                 c->enabled = false;
@@ -616,19 +602,19 @@ static void lock_records(Manager *m) {
 }
 
 static void on_pass_begins(void *userdata) {
-        transport_gather(((Manager *) userdata)->transport);
+        transport_gather(((Manager *) userdata)->io.transport);
 }
 
 /* Adverts first, for which others wait; then the leases. */
 static void on_pass_ends(void *userdata) {
         Manager *m = userdata;
 
-        transport_flush(m->transport);
-        address_socket_flush(m->addresses);
+        transport_flush(m->io.transport);
+        address_socket_flush(m->io.addresses);
 }
 
 static void on_quiet_pass_ends(void *userdata) {
-        neighbours_commit(((Manager *) userdata)->neighbours);
+        neighbours_commit(((Manager *) userdata)->io.neighbours);
 }
 
 int manager_start(Manager *m, GPtrArray *handover) {
@@ -636,37 +622,37 @@ int manager_start(Manager *m, GPtrArray *handover) {
         RecordTools tools;
         int r;
 
-        r = address_socket_new(&m->addresses);
+        r = address_socket_new(&m->io.addresses);
         if (r >= 0)
-                r = address_socket_watch(m->addresses, m->event);
+                r = address_socket_watch(m->io.addresses, m->io.event);
         if (r >= 0)
-                r = macvlan_control_new(&m->macvlans, m->event);
+                r = macvlan_control_new(&m->io.macvlans, m->io.event);
         if (r >= 0)
-                r = arp_scope_new(&m->arp_scope, on_arp_noted, m);
+                r = arp_scope_new(&m->io.arp_scope, on_arp_noted, m);
         if (r >= 0)
-                r = transport_new(&m->transport, m->event);
+                r = transport_new(&m->io.transport, m->io.event);
         if (r >= 0)
-                r = link_table_new(&m->links, m->event, on_link, m);
+                r = link_table_new(&m->links, m->io.event, on_link, m);
         if (r >= 0)
-                r = neighbours_new(&m->neighbours, m->event, m->links);
+                r = neighbours_new(&m->io.neighbours, m->io.event, m->links);
         if (r >= 0)
-                r = sd_event_add_time_relative(m->event, &m->save, CLOCK_BOOTTIME, SAVE_INTERVAL_USEC, 0, on_save, m);
+                r = sd_event_add_time_relative(m->io.event, &m->save, CLOCK_BOOTTIME, SAVE_INTERVAL_USEC, 0, on_save, m);
         if (r < 0) {
                 log_error_errno(r, "The kernel's network interface cannot be opened: %m");
                 return r;
         }
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
-        alarms_observe(m->alarms, ALARM_LANE_TIMER, on_pass_begins, on_pass_ends, m);
-        alarms_observe(m->alarms, ALARM_LANE_NEIGHBOUR, NULL, on_quiet_pass_ends, m);
+        alarms_observe(m->io.alarms, ALARM_LANE_TIMER, on_pass_begins, on_pass_ends, m);
+        alarms_observe(m->io.alarms, ALARM_LANE_NEIGHBOUR, NULL, on_quiet_pass_ends, m);
         lock_records(m);
-        tools = (RecordTools) { .links = m->links, .addresses = m->addresses, .macvlans = m->macvlans, .arp_scope = m->arp_scope };
+        tools = (RecordTools) { .links = m->links, .addresses = m->io.addresses, .macvlans = m->io.macvlans, .arp_scope = m->io.arp_scope };
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         m->handover = handover;
         if (m->runtime_dir)
                 (void) record_sweep(m->runtime_dir, &tools, is_claimed, &(Claims) { .manager = m, .set = set });
         (void) apply(m, set);
-        arp_scope_settle(m->arp_scope);
+        arp_scope_settle(m->io.arp_scope);
         m->handover = NULL;
         return 0;
 }
