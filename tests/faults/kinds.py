@@ -14,10 +14,7 @@ import time
 
 import lab as L
 import world as W
-from lab import VIP, now, run, wait
-
-# Longer than an address may outlive who held it.
-LONG = W.LEASE_USEC / 1e6 + 0.3
+from lab import now, run, wait
 
 KINDS = {}  # name -> (group, function, what the world must have)
 
@@ -35,43 +32,43 @@ def kind(group, needs=None):
 def loss(w):
     percent = w.random.randint(1, 50)
     w.split = True
-    w.segment.everywhere(w.hosts, lost=10 * percent)
+    w.everywhere(lost=10 * percent)
     yield f"{percent} % lost", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
 def duplication(w):
     percent = w.random.randint(10, 100)
-    w.segment.everywhere(w.hosts, doubled=10 * percent)
+    w.everywhere(doubled=10 * percent)
     yield f"{percent} % doubled", 0.8
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
 def reordering(w):
     usec = w.random.choice([5_000, 50_000, 150_000])
     w.split = usec > 100_000
-    w.segment.everywhere(w.hosts, delayed=500, delay_usec=usec)
+    w.everywhere(delayed=500, delay_usec=usec)
     yield f"half of all up to {usec} us late", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
 def corruption(w):
     percent = w.random.randint(5, 50)
     w.split = True
-    w.segment.everywhere(w.hosts, spoiled=10 * percent)
+    w.everywhere(spoiled=10 * percent)
     yield f"{percent} % spoiled", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
 def everything_at_once(w):
     w.split = True
-    w.segment.everywhere(w.hosts, lost=200, doubled=200, spoiled=200, delayed=300, delay_usec=100_000)
+    w.everywhere(lost=200, doubled=200, spoiled=200, delayed=300, delay_usec=100_000)
     yield "lost, doubled, spoiled and late", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
@@ -81,18 +78,18 @@ def one_way(w):
     w.split = True
     for other in w.hosts:
         if other is not node.host:
-            w.segment.way(*((node.host, other) if mute else (other, node.host)), lost=1000)
+            w.way(*((node.host, other) if mute else (other, node.host)), lost=1000)
     yield f"{node.name} is {'mute' if mute else 'deaf'}", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 @kind("wire")
 def one_way_pair(w):
     a, b = w.random.sample(w.hosts, 2)
     w.split = True
-    w.segment.way(a, b, lost=1000)
+    w.way(a, b, lost=1000)
     yield f"{b.name} does not hear {a.name}", 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 def part(w, n_parts):
@@ -103,103 +100,125 @@ def part(w, n_parts):
     for a in hosts:
         for b in hosts:
             if not any(a in p and b in p for p in parts):
-                w.segment.way(a, b, lost=1000)
+                w.way(a, b, lost=1000)
     return " | ".join(" ".join(h.name for h in p) for p in parts)
 
 
 @kind("wire")
 def partition(w):
     yield part(w, 2), 1.0
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
-@kind("wire")
+@kind("wire", "three")
 def three_way_partition(w):
-    yield part(w, min(3, len(w.hosts))), 1.0
+    yield part(w, 3), 1.0
     # and in two steps together again
-    w.segment.heal(w.hosts[:2])
+    w.heal(w.hosts[:2])
     yield "two parts of it", 0.5
-    w.segment.heal(w.hosts)
+    w.heal()
 
 
 # links and addresses
 
+def some_side(w, node):
+    return w.random.choice(node.host.sides)
+
+
 @kind("link")
 def flapping_link(w):
     node, n = w.some(), w.random.randint(3, 15)
+    side = some_side(w, node)
     for _ in range(n):
-        node.host.carrier(False)
+        side.carrier(False)
         w.watch(w.random.uniform(0, 0.1))
-        node.host.carrier(True)
+        side.carrier(True)
         w.watch(w.random.uniform(0, 0.1))
-    yield f"{node.name}, {n} times", 0.1
+    yield f"{node.name}, {side.interface}, {n} times", 0.1
 
 
 @kind("link")
 def cable_pulled(w):
     node = w.some()
-    node.host.carrier(False)
-    yield node.name, 1.0
-    node.host.carrier(True)
-
-
-def restore_addresses(node):
-    """As whoever configures the network does when the link is up again."""
-    node.host.ip("addr", "replace", f"{node.host.address}/24", "dev", "eth0")
-    node.host.ip("addr", "replace", f"{node.host.address6}/64", "dev", "eth0", "nodad")
+    side = some_side(w, node)
+    side.carrier(False)
+    yield f"{node.name}, {side.interface}", 1.0
+    side.carrier(True)
 
 
 @kind("link")
 def link_down(w):
     node = w.some()
-    node.host.link("down")
-    yield node.name, 0.7
-    node.host.link("up")
-    restore_addresses(node)
+    side = some_side(w, node)
+    side.set("down")
+    yield f"{node.name}, {side.interface}", 0.7
+    side.set("up")
+    side.configure()
 
 
 @kind("link")
 def interface_replaced(w):
     node = w.some()
-    node.host.ip("link", "del", "eth0")
-    yield node.name, 0.4
-    node.host.plug()
+    side = some_side(w, node)
+    side.unplug()
+    yield f"{node.name}, {side.interface}", 0.4
+    side.plug()
 
 
 @kind("link")
 def interface_renamed(w):
     node = w.some()
-    node.host.link("down")
-    node.host.ip("link", "set", "eth0", "name", "lan0")
+    side = some_side(w, node)
+    side.set("down")
+    side.set("name", "lan0")
     node.host.link("up", "lan0")
-    yield node.name, 0.5
+    yield f"{node.name}, {side.interface}", 0.5
     node.host.link("down", "lan0")
-    node.host.ip("link", "set", "lan0", "name", "eth0")
-    node.host.link("up")
-    restore_addresses(node)
+    node.host.ip("link", "set", "lan0", "name", side.interface)
+    side.set("up")
+    side.configure()
+
+
+def remove_address(w, node):
+    """One of those that it may hold."""
+    election = w.random.choice(w.elections)
+    address = w.random.choice(election.addresses)
+    node.host.ip("addr", "del", f"{address}/{128 if ':' in address else 32}", "dev", election.device, fail=False)
+    return address
 
 
 @kind("link")
 def address_removed(w):
     node = w.some()
-    node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
-    yield node.name, 0.2
+    yield f"{remove_address(w, node)} of {node.name}", 0.2
 
 
 @kind("link")
 def source_removed(w):
     node = w.some()
-    node.host.ip("addr", "flush", "dev", "eth0", "scope", "global", fail=False)
-    restore_addresses(node)
-    yield node.name, 0.2
+    side = some_side(w, node)
+    node.host.ip("addr", "flush", "dev", side.interface, "scope", "global", fail=False)
+    side.configure()
+    yield f"{node.name}, {side.interface}", 0.2
 
 
 @kind("link")
 def mac_changed(w):
     node = w.some()
+    side = some_side(w, node)
     octets = ":".join(f"{w.random.randrange(256):02x}" for _ in range(4))
-    node.host.ip("link", "set", "eth0", "address", f"02:00:{octets}")
-    yield node.name, 0.3
+    side.set("address", f"02:00:{octets}")
+    yield f"{node.name}, {side.interface}", 0.3
+
+
+@kind("link", "virtual")
+def device_taken(w):
+    """The device of a virtual MAC, by somebody else."""
+    node, election = w.some(), w.random.choice(w.elections)
+    what = w.random.choice([("set", "{}", "down"), ("set", "{}", "up"), ("del", "{}"), ("set", "{}", "address", "02:00:00:00:00:01"),
+                            ("set", "{}", "down", "name", "stolen")])
+    node.host.ip("link", *(word.format(election.device) for word in what), fail=False)
+    yield f"{node.name}: {' '.join(what).format(election.device)}", 0.3
 
 
 # the process
@@ -219,7 +238,7 @@ def killed(w):
     long = w.random.random() < 0.5
     node = w.some(ends=True, master=long)
     node.kill()
-    yield node.name, LONG if long else 0
+    yield node.name, w.long_seconds if long else 0
     node.start()
 
 
@@ -248,8 +267,8 @@ def everybody_restarted(w):
 
 @kind("process")
 def stopped(w):
-    seconds = w.random.choice([0.1, 0.5, LONG])
-    node = w.some(master=seconds == LONG)
+    seconds = w.random.choice([0.1, 0.5, w.long_seconds])
+    node = w.some(master=seconds == w.long_seconds)
     node.freeze()
     yield node.name, seconds
     node.freeze(False)
@@ -257,13 +276,10 @@ def stopped(w):
 
 @kind("process")
 def suspended(w):
-    """By the freezer, as a suspended machine is."""
-    seconds = w.random.choice([0.3, LONG])
-    node = w.some(master=seconds == LONG)
+    """By the freezer of its control group, as a suspended machine is."""
+    seconds = w.random.choice([0.3, w.long_seconds])
+    node = w.some(master=seconds == w.long_seconds)
     group = W.own_group("freezer", f"vipd-faults-{os.getpid()}-{node.name}")
-    if not group:
-        yield from stopped(w)
-        return
     W.write_first(group, ["cgroup.procs"], str(node.vipd.pid))
     W.write_first(group, ["freezer.state", "cgroup.freeze"], "FROZEN" if os.path.exists(f"{group}/freezer.state") else "1")
     node.set_frozen(True)
@@ -300,12 +316,12 @@ def demoted(w):
 def reloaded(w):
     """A configuration that changes, one that is broken, and the one from before."""
     node = w.some()
-    for text in (node.config(VIP_Description="another", Announce_Count=w.random.randint(1, 9)), "[VIP]\nAddress=nonsense\n"):
-        node.host.write_config(f"{node.host.room}/config", {"web": text})
-        node.vipd.signal(signal.SIGHUP)
-        w.watch(0.1)
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.reload(VIP_Description="another", Announce_Count=w.random.randint(1, 9))
+    w.watch(0.1)
+    node.host.write_config(f"{node.host.room}/config", {"web": "[VIP]\nAddress=nonsense\n"})
     node.vipd.signal(signal.SIGHUP)
+    w.watch(0.1)
+    node.reload()
     yield node.name, 0.1
 
 
@@ -333,22 +349,22 @@ def provoke(w, node, action=None):
     """Something for which the victim has to act; returns what."""
     other = w.random.choice([n for n in w.nodes if n is not node])
     action = action or w.random.choice(["nothing", "flap", "reload", "demote", "rival", "removed", "replaced"])
+    side = some_side(w, node)
     if action == "flap":
-        node.host.carrier(False)
+        side.carrier(False)
         w.watch(0.15)
-        node.host.carrier(True)
+        side.carrier(True)
     elif action == "reload":
-        node.host.write_config(f"{node.host.room}/config", {"web": node.config(Announce_Count=w.random.randint(1, 9))})
-        node.vipd.signal(signal.SIGHUP)
+        node.reload(Announce_Count=w.random.randint(1, 9))
     elif action == "demote":
         node.vipd.signal(signal.SIGUSR2)
     elif action == "rival":
         other.vipd.signal(signal.SIGUSR2)
     elif action == "removed":
-        node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
+        remove_address(w, node)
     elif action == "replaced":
-        node.host.ip("link", "del", "eth0")
-        node.host.plug()
+        side.unplug()
+        side.plug()
     return action
 
 
@@ -360,7 +376,7 @@ def disturbed(w, node):
     node.may_end = True
     yield
     node.obey()
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
+    node.configure()
     began = now()
 
     def settled():
@@ -370,7 +386,7 @@ def disturbed(w, node):
         node.vipd.signal(signal.SIGHUP)
         node.refresh()
         w.watch(0.1)
-        return node.vipd.told_usec > began
+        return node.vipd.told(began)
 
     wait(settled, f"{node.name} answers again", 20)
     node.may_end = False
@@ -413,26 +429,67 @@ def any_call_fails(w):
         yield f"{node.name} ({action})", 0.7
 
 
-@kind("calls")
-def full_send_buffer(w):
-    node = w.some()
-    w.split = True
-    for call in ("sendto", "sendmsg", "sendmmsg"):
-        node.fail(CALLS[call], errno.ENOBUFS, w.random.choice([500, 1000]))
-    yield node.name, 0.8
-    node.obey()
-
-
 # what a host has too little of
 
 # protocol 112 with a bad checksum
 JUNK = b"\x01\x00\x5e\x00\x00\x12" + b"\x02" * 6 + b"\x08\x00" + b"\x45\x00\x00\x38\x00\x00\x40\x00\xff\x70" + b"\x00" * 46
 
 
+class Buffers:
+    """The send buffers of the packet sockets of a vipd, which are open files as ours are."""
+
+    SYS_PIDFD_GETFD = 438
+
+    def __init__(self, node):
+        self.sockets = []
+        pidfd = os.pidfd_open(node.vipd.pid)
+        for fd in map(int, os.listdir(f"/proc/{node.vipd.pid}/fd")):
+            # a file may be closed meanwhile, and is none of those
+            ours = L.libc.syscall(self.SYS_PIDFD_GETFD, pidfd, fd, 0)
+            if ours < 0:
+                continue
+            try:
+                sock = socket.socket(fileno=ours)
+            except OSError:
+                os.close(ours)
+                continue
+            if sock.family == socket.AF_PACKET:
+                self.sockets.append((sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)))
+            else:
+                sock.close()
+        os.close(pidfd)
+
+    def shrink(self):
+        for sock, _ in self.sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)
+
+    def restore(self):
+        for sock, n_bytes in self.sockets:
+            # the kernel counts twice what it is asked for
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, n_bytes // 2)
+            sock.close()
+
+
+@kind("scarce")
+def full_send_buffer(w):
+    """A device that sends next to nothing: the socket's buffer is full, or the device's queue."""
+    node, small = w.some(), w.random.random() < 0.5
+    side = some_side(w, node)
+    w.split = True
+    buffers = Buffers(node) if small else None
+    if buffers:
+        buffers.shrink()
+    node.host.run("tc", "qdisc", "add", "dev", side.interface, "root", "tbf", "rate", "8bit", "burst", "1540", "limit", 10**6 if small else 100)
+    yield f"{node.name}, {side.interface}: {'EAGAIN' if small else 'ENOBUFS'}", 0.8
+    node.host.run("tc", "qdisc", "del", "dev", side.interface, "root")
+    if buffers:
+        buffers.restore()
+
+
 @kind("scarce")
 def full_receive_buffer(w):
     node = w.some()
-    sock = w.lab.injector(node.host)
+    sock = w.lab.injector(some_side(w, node))
     node.freeze()
     for _ in range(2000):
         with contextlib.suppress(OSError):
@@ -452,11 +509,13 @@ def netlink_overrun(w):
         f.write(verbs)
     node.freeze()
     node.host.ip("-batch", path)
-    node.host.ip("addr", "del", f"{VIP}/32", "dev", "eth0", fail=False)
-    node.host.carrier(False)
+    remove_address(w, node)
+    side = some_side(w, node)
+    election = w.elections[node.host.sides.index(side)]
+    side.carrier(False)
     node.freeze(False)
-    wait(lambda: node.vipd.state == "init", f"{node.name} knows that its link is down")
-    node.host.carrier(True)
+    wait(lambda: node.vipd.states[election.name] == "init", f"{node.name} knows that {side.interface} is down")
+    side.carrier(True)
     yield node.name, 0.2
 
 
@@ -487,9 +546,6 @@ def out_of_memory(w):
     """A control group with no page to spare, and the kernel's killer in it."""
     node = w.some(ends=True)
     group = W.own_group("memory", f"vipd-faults-{os.getpid()}-{node.name}")
-    if not group:
-        yield from no_address_space(w)
-        return
     with disturbed(w, node):
         W.write_first(group, ["memory.limit_in_bytes", "memory.max"], "65536")
         W.write_first(group, ["cgroup.procs"], str(node.vipd.pid))
@@ -512,8 +568,7 @@ def full_disk(w):
     yield f"{node.name} ({action})", 0.5
     for path in fillers:
         os.unlink(path)
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
-    node.vipd.signal(signal.SIGHUP)
+    node.reload()
 
 
 @kind("scarce")
@@ -531,8 +586,7 @@ def read_only_run(w):
     yield f"{node.name} ({action})", 0.5
     for path in paths:
         run("umount", path)
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
-    node.vipd.signal(signal.SIGHUP)
+    node.reload()
 
 
 # who else runs on a host
@@ -564,8 +618,7 @@ def bus_frozen(w):
     yield f"{node.name} ({action})", 1.0
     bus.signal(signal.SIGCONT)
     found_again(node)
-    node.host.write_config(f"{node.host.room}/config", {"web": node.config()})
-    node.vipd.signal(signal.SIGHUP)
+    node.reload()
 
 
 def bus_message(serial, path, interface, member, destination):
@@ -624,25 +677,25 @@ def unheard(w):
 @kind("services", "journal")
 def journal_killed(w):
     with unheard(w):
-        w.journald.kill()
+        w.journald.process.kill()
         action = provoke(w, w.some())
         yield action, 0.8
-        w.journald.open()
+        w.journald.start()
         for n in w.nodes:
-            n.host.write_config(f"{n.host.room}/config", {"web": n.config()})
+            n.configure()
 
 
 @kind("services", "journal")
 def journal_frozen(w):
     """And its queue is full."""
     with unheard(w):
-        w.journald.reading.clear()
+        w.journald.process.signal(signal.SIGSTOP)
         for n in w.nodes:
             n.vipd.signal(signal.SIGUSR1)
             n.vipd.signal(signal.SIGHUP)
         action = provoke(w, w.some())
         yield action, 1.0
-        w.journald.reading.set()
+        w.journald.process.signal(signal.SIGCONT)
 
 
 @kind("services", "journal")

@@ -16,7 +16,7 @@ from lab import check, now, wait  # noqa: E402
 
 def world(lab, **keys):
     """Two hosts: the master, and the other."""
-    w = W.World(lab, random.Random(1), 2, journal=False, bus=False, strict=False, both=True, preempt=False, **keys)
+    w = W.World(lab, random.Random(1), W.Shape(), **keys)
     (master,) = w.masters()
     (backup,) = [n for n in w.nodes if n is not master]
     return w, master, backup
@@ -26,12 +26,12 @@ def test_no_socket_for_a_new_interface(lab):
     """Nothing tells of the link afterwards: it has long been up."""
     w, first, second = world(lab)
     first.fail(kinds.CALLS["socket"], errno.EMFILE)
-    first.host.ip("link", "del", "eth0")
-    first.host.plug()
+    first.host.sides[0].unplug()
+    first.host.sides[0].plug()
     first.vipd.wait_line("eth0 cannot be used: Too many open files")
-    wait(lambda: second.vipd.state == "master", "the other one is master")
+    wait(lambda: second.vipd.is_master(), "the other one is master")
     first.obey()
-    wait(lambda: first.vipd.state == "backup", "takes part again")
+    wait(lambda: first.vipd.states["web"] == "backup", "takes part again")
     lines = len(first.vipd.grep("cannot be used"))
     check(lines <= 3, f"{lines} lines about it")
     w.converge()
@@ -44,7 +44,7 @@ def test_no_buffer_to_drop_an_address(lab):
     for call in ("sendmmsg", "sendto"):
         first.fail(kinds.CALLS[call], errno.ENOBUFS)
     first.vipd.wait_line("could not be dropped: No buffer space available")
-    wait(lambda: second.vipd.state == "master", "the other one is master")
+    wait(lambda: second.vipd.is_master(), "the other one is master")
     check(first.host.holds(), "it holds what it could not drop")
     first.obey()
     w.converge()

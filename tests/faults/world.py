@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A small world for the faults: 2 to 5 hosts of tests/net/lab.py on a segment that behaves as badly as it is told, each with a vipd whose
+"""A small world for the faults: 2 to 5 hosts of tests/net/lab.py on one or two segments that behave as badly as they are told, each with a vipd whose
 system calls fail on demand, and an eye on what must hold whatever happens.
 
 What happens to a world is decided by kinds.py; when, and how often, by `faults`. This file knows how to look:
@@ -7,11 +7,13 @@ What happens to a world is decided by kinds.py; when, and how often, by `faults`
 - A host whose vipd is not master, is frozen or is dead does not hold an address: at once, or where vipd cannot act, by the lease.
 - Who hears each other are not two holders for longer than a lease lives.
 - A vipd ends only where a fault may end it, and never by a signal of its own making, but for memory that it did not get.
-- Afterwards exactly one host is master and alone holds the addresses; nothing else is left on any host: no address, route, link, process or
-  descriptor.
+- Afterwards exactly one host is master, of both elections where there are two, and alone holds the addresses; nothing else is left on any host: no
+  address, route, link, process or descriptor, and of a virtual MAC what a backup has: its device, down, and the settings of the interface.
+- A vipd that nothing ended does not grow.
 """
 
 import contextlib
+import dataclasses
 import glob
 import mmap
 import os
@@ -27,26 +29,74 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../net"))
 import lab as L  # noqa: E402
-from lab import VIP, VIP6, check, now, run, wait  # noqa: E402
+from lab import check, now, run, wait  # noqa: E402
 
 BUILD = L.BUILD
 INJECT = os.environ.get("VIPD_TEST_INJECT", os.path.join(BUILD, "tests/faults/faults-inject"))
 SEGMENT = os.environ.get("VIPD_TEST_SEGMENT", os.path.join(BUILD, "tests/faults/faults-segment"))
 WALL_CLOCK = os.environ.get("VIPD_TEST_WALL_CLOCK", os.path.join(BUILD, "tests/boot/wall-clock.so"))
+JOURNALD = "/lib/systemd/systemd-journald"
 JOURNAL = "/run/systemd/journal/socket"
 GROUPS = "/sys/fs/cgroup"
 
-# The lease lives one second, the kernel ends it up to one later, and the rest is a machine with other things to do.
-LEASE_USEC = 3_500_000
 # How long a vipd that can act may take, on such a machine, for what it does at once; less than the shortest lease, which would hide that it does not.
 PROMPT_USEC = 700_000
 CONVERGE_SECONDS = 20.0
+# How much of its own memory a vipd may have more of than when it had seen each kind of fault once.
+GROWTH_BYTES = 256 << 10
 N_CALLS = 512
 N_PORTS = 8
 
 
 class Violation(AssertionError):
     """Something that must hold did not."""
+
+
+@dataclasses.dataclass
+class Shape:
+    """What a world is like."""
+    n_hosts: int = 2
+    journal: bool = False
+    bus: bool = False
+    strict: bool = False
+    families: tuple = (4, 6)
+    preempt: bool = False
+    helpers: bool = False
+    virtual: bool = False  # MACAddress=virtual
+    group: bool = False    # a second interface with an election of its own, in a sync group with the first
+    slow: bool = False     # AdvBase=1
+
+    @classmethod
+    def draw(cls, rng):
+        def coin():
+            return rng.random() < 0.5
+        return cls(rng.randint(2, 5), journal=coin(), bus=coin(), strict=coin(), families=rng.choice([(4,), (4, 6), (4, 6), (6,)]), preempt=coin(),
+                   helpers=coin(), virtual=coin(), group=rng.random() < 0.4, slow=rng.random() < 0.12)
+
+    def __str__(self):
+        words = [f"{self.n_hosts} hosts", *(f"IPv{f}" for f in self.families)]
+        return ", ".join(words + [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is True])
+
+    def lease_usec(self):
+        """The lease lives one second, or two; the kernel ends it up to one later, and the rest is a machine with other things to do."""
+        return 4_500_000 if self.slow else 3_500_000
+
+
+class Election:
+    """What each host has an instance of: `web` on eth0, and where there is a group `out` on eth1."""
+
+    NAMES = ("web", "out")
+    NETWORKS = (("192.0.2", "2001:db8:"), ("203.0.113", "2001:db8:1:"))
+
+    def __init__(self, k, shape):
+        self.name, self.interface = self.NAMES[k], f"eth{k}"
+        self.vhid = 7 + k
+        self.addresses = [f"{network}{':' if family == 6 else '.'}50" for family, network in zip((4, 6), self.NETWORKS[k]) if family in shape.families]
+        # where they are
+        self.device = f"vip-{self.name}" if shape.virtual else self.interface
+
+    def names_vip(self, text):
+        return any(a in text or (":" in a and socket.inet_pton(socket.AF_INET6, a).hex() in text) for a in self.addresses)
 
 
 class Table:
@@ -71,10 +121,10 @@ class Segment:
 
     FIELDS = {"lost": 0, "doubled": 1, "spoiled": 2, "delayed": 3, "delay_usec": 4}
 
-    def __init__(self, names):
-        self.names = names
-        self.table = Table("/run/segment", N_PORTS * N_PORTS * len(self.FIELDS))
-        self.popen = subprocess.Popen([SEGMENT, self.table.path, *[f"vp-{n}" for n in names]], stdin=subprocess.DEVNULL, cwd="/")
+    def __init__(self, hosts, k):
+        self.names = [h.name for h in hosts]
+        self.table = Table(f"/run/segment{k}", N_PORTS * N_PORTS * len(self.FIELDS))
+        self.popen = subprocess.Popen([SEGMENT, self.table.path, *[h.sides[k].port for h in hosts]], stdin=subprocess.DEVNULL, cwd="/")
 
     def way(self, source, target, **fields):
         """From one host to another, of a thousand frames."""
@@ -82,78 +132,104 @@ class Segment:
         for name, value in fields.items():
             self.table.put(cell + self.FIELDS[name], value)
 
-    def everywhere(self, hosts, **fields):
-        for a in hosts:
-            for b in hosts:
-                if a is not b:
-                    self.way(a, b, **fields)
+class Side:
+    """One cable of a host, to a segment instead of the lab's bridge."""
 
-    def heal(self, hosts):
-        self.everywhere(hosts, lost=0, doubled=0, spoiled=0, delayed=0, delay_usec=0)
+    carrier = L.Host.carrier
+
+    def __init__(self, host, k):
+        self.host = host
+        self.interface, self.port = f"eth{k}", f"v{'pq'[k]}-{host.name}"
+        network4, network6 = Election.NETWORKS[k]
+        self.address, self.address6 = f"{network4}.{host.number}", f"{network6}:{host.number}"
+
+    def plug(self):
+        """Creates the interface (again)."""
+        run("ip", "link", "add", self.port, "type", "veth", "peer", "name", self.interface, "netns", self.host.name)
+        run("ip", "link", "set", self.port, "up")
+        self.configure()
+        self.set("up")
+
+    def unplug(self):
+        self.host.ip("link", "del", self.interface)
+
+    def set(self, *what):
+        self.host.ip("link", "set", self.interface, *what)
+
+    def configure(self):
+        """As whoever configures the network does, once the link is up again too."""
+        self.host.ip("addr", "replace", f"{self.address}/24", "dev", self.interface)
+        self.host.ip("addr", "replace", f"{self.address6}/64", "dev", self.interface, "nodad")
 
 
 class Host(L.Host):
-    """A host that hangs on the segment instead of the lab's bridge."""
+    """A host with so many sides."""
+
+    def __init__(self, lab, name, number, n_sides):
+        self.n_sides, self.sides = n_sides, []
+        super().__init__(lab, name, number)
 
     def plug(self, configure=True):
-        super().plug(configure)
-        run("ip", "link", "set", self.port, "nomaster")
+        self.ip("link", "set", "lo", "up")
+        self.sides = [Side(self, k) for k in range(self.n_sides)]
+        for side in self.sides:
+            side.plug()
 
 
 class Journal:
-    """Stands in for journald: owns its socket, and hands each line to the vipd that wrote it."""
+    """The real journald, of all hosts: it hands on what it takes at once, as to a syslogd, and so each line reaches the vipd that wrote it."""
+
+    CONFIG = """[Journal]
+Storage=volatile
+RuntimeMaxUse=8M
+RateLimitIntervalSec=0
+ForwardToSyslog=yes
+ForwardToWall=no
+MaxLevelSyslog=debug
+ReadKMsg=no
+Audit=no
+"""
 
     def __init__(self, world):
         self.world = world
-        self.reading = threading.Event()
-        self.reading.set()
-        self.socket = None
-        os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
-        self.open()
+        for path in (os.path.dirname(JOURNAL), "/run/systemd/journald.conf.d"):
+            os.makedirs(path, exist_ok=True)
+        with open("/run/systemd/journald.conf.d/faults.conf", "w") as f:
+            f.write(self.CONFIG)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.bind(f"{os.path.dirname(JOURNAL)}/syslog")
+        self.process = None
+        self.start()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def open(self):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        sock.settimeout(0.1)
+    def start(self):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(JOURNAL)
-        sock.bind(JOURNAL)
-        os.chmod(JOURNAL, 0o666)
-        self.socket = sock
-
-    def kill(self):
-        sock, self.socket = self.socket, None
-        sock.close()
+        self.process = L.Process(self.world.lab, "journald", [JOURNALD])
+        self.process.may_fail = True
+        wait(lambda: os.path.exists(JOURNAL) or not self.process.running(), "journald's socket")
+        check(self.process.running(), f"journald: {self.process.text()}")
 
     def _read(self):
         while True:
-            self.reading.wait()
-            sock = self.socket
-            if sock is None:
-                time.sleep(0.01)
-                continue
-            try:
-                data, control, _, _ = sock.recvmsg(65536, 256)
-            except OSError:
-                continue
-            found = re.search(rb"^MESSAGE=(.*)$", data, re.M)
+            data, control, _, _ = self.socket.recvmsg(65536, 256)
             pid = next((struct.unpack("iII", c[2])[0] for c in control if c[1] == socket.SCM_CREDENTIALS), 0)
             for node in self.world.nodes:
-                if found and node.vipd and node.vipd.pid == pid:
-                    node.vipd.take(found[1].decode(errors="replace"))
+                if node.vipd and node.vipd.pid == pid:
+                    node.vipd.take(data.decode(errors="replace"))
 
 
 class Daemon(L.Process):
     """A vipd, and its state by what it says, line by line."""
 
-    CHANGE = re.compile(r"\bweb: (?:init|backup|master) -> (init|backup|master) \(")
-    TOLD = re.compile(r"\bweb: (init|backup|master) on ")
+    CHANGE = re.compile(r"\b(web|out): (?:init|backup|master) -> (init|backup|master) \(")
+    TOLD = re.compile(r"\b(web|out): (init|backup|master) on ")
 
     def __init__(self, node, argv, env):
-        self.state = "init"
-        self.state_usec = now()
-        self.told_usec = 0
+        names = [e.name for e in node.world.elections]
+        self.states = dict.fromkeys(names, "init")
+        self.told_usec = dict.fromkeys(names, 0)
         super().__init__(node.world.lab, f"vipd on {node.host.name}", argv, env=env)
 
     def take(self, text):
@@ -164,11 +240,16 @@ class Daemon(L.Process):
         change = self.CHANGE.search(text)
         told = self.TOLD.search(text)
         if told:
-            self.told_usec = t
+            self.told_usec[told[1]] = t
         if change or told:
-            state = (change or told)[1]
-            if state != self.state:
-                self.state, self.state_usec = state, t
+            name, state = (change or told).groups()
+            self.states[name] = state
+
+    def told(self, since):
+        return min(self.told_usec.values()) > since
+
+    def is_master(self):
+        return set(self.states.values()) == {"master"}
 
     def _read(self):
         for raw in self.popen.stdout:
@@ -177,7 +258,7 @@ class Daemon(L.Process):
 
 
 def own_group(controller, name):
-    """A control group of ours, by version 1 or 2, or None."""
+    """A control group of ours, by version 1 or 2."""
     for path in (f"{GROUPS}/{controller}", f"{GROUPS}/unified", GROUPS):
         group = f"{path}/{name}"
         file = {"freezer": ("freezer.state", "cgroup.freeze"), "memory": ("memory.limit_in_bytes", "memory.max")}[controller]
@@ -189,7 +270,7 @@ def own_group(controller, name):
             return group
         with contextlib.suppress(OSError):
             os.rmdir(group)
-    return None
+    raise AssertionError(f"no control group with a {controller} controller can be made below {GROUPS}")
 
 
 def write_first(group, files, text):
@@ -214,7 +295,7 @@ class Node:
         self.obeyed = True     # its system calls do what they say
         self.table = None
         self.bus = None
-        self.offence_usec = None
+        self.offence_usec = {}  # election -> since when
         self.lowest_fds = None
         self.n_ends = 0
         self.moved_usec = 0
@@ -233,18 +314,24 @@ class Node:
         with open(self.clock, "w") as f:
             f.write(str(seconds))
 
-    def config(self, **more):
-        keys = {"advbase": 0, "advskew": self.advskew, "addresses": self.world.addresses, "Announce_Count": 2, **self.world.keys, **more}
-        return L.instance(**keys)
+    def configure(self, **more):
+        """Writes its instances, with more keys than they have."""
+        keys = {"advbase": int(self.world.shape.slow), "advskew": self.advskew, "Announce_Count": 2, **self.world.keys, **more}
+        self.host.write_config(f"{self.host.room}/config", {
+            e.name: L.instance(addresses=e.addresses, vhid=e.vhid, interface=e.interface, **keys) for e in self.world.elections})
+
+    def reload(self, **more):
+        self.configure(**more)
+        self.vipd.signal(signal.SIGHUP)
 
     def start(self, failing=None):
         """failing: a call, its error and how often of a thousand, from the first on."""
         w, host = self.world, self.host
         host.key_file()
-        host.write_config(f"{host.room}/config", {"web": self.config()})
+        self.configure()
         self.table = Table(f"{host.room}/calls", 4 * N_CALLS)
         argv = [INJECT, self.table.path]
-        if w.journal:
+        if w.journald:
             argv += ["sh", "-c", 'JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) && export JOURNAL_STREAM && exec "$0" "$@"']
         argv += host.vipd_command() + [f"--{kind}-dir={host.room}/{kind}" for kind in ("config", "runtime", "state")]
         argv += [f"--bus={self.bus or 'none'}"]
@@ -347,7 +434,8 @@ class Node:
         with self.host.namespace():
             base = "/proc/thread-self/net"
             with open(f"{base}/dev") as f:
-                found |= {f"interface {line.split(':')[0].strip()}" for line in f if ":" in line}
+                links = {line.split(":")[0].strip() for line in f if ":" in line}
+                found |= {f"interface {name}" for name in links}
             with open(f"{base}/route") as f:
                 found |= {"route " + " ".join(line.split()[k] for k in (0, 1, 2, 7)) for line in list(f)[1:]}
             with open(f"{base}/fib_trie") as f:
@@ -357,11 +445,40 @@ class Node:
             with open(f"{base}/ipv6_route") as f:
                 found |= {f"route {w[0]}/{w[1]} {w[9]}" for w in map(str.split, f)
                           if not w[0].startswith(("fe80", "ff00")) and w[1] != "00"}
+            if self.world.shape.virtual:
+                found |= self._settings(links)
         return found
 
+    def _settings(self, links):
+        """What a virtual MAC needs of the host, and whether its device is up; in the host's namespace."""
+        found = set()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+            for e in self.world.elections:
+                for setting in ("arp_ignore", "arp_announce"):
+                    found.add(self._setting(f"ipv4/conf/{e.interface}/{setting}"))
+                if e.device in links:
+                    found |= {self._setting(f"ipv6/conf/{e.device}/{setting}") for setting in ("accept_ra", "addr_gen_mode")}
+                    found.add(f"{e.device} is {'up' if L.link_flags(sock, e.device) & L.IFF_UP else 'down'}")
+        return found
 
-def names_vip(text):
-    return VIP in text or socket.inet_pton(socket.AF_INET6, VIP6).hex() in text
+    @staticmethod
+    def _setting(path):
+        with open(f"/proc/sys/net/{path}") as f:
+            return f"{path}={f.read().strip()}"
+
+    def belongs(self, role):
+        """What its kernel has besides our addresses while its vipd is "master" or "backup", or if there is none: None."""
+        found = set(self.world.before[self.name])
+        if not role or not self.world.shape.virtual:
+            return found
+        for e in self.world.elections:
+            found |= {f"interface {e.device}", f"{e.device} is {'up' if role == 'master' else 'down'}", f"ipv6/conf/{e.device}/accept_ra=0",
+                      f"ipv6/conf/{e.device}/addr_gen_mode=1"}
+            if 4 in self.world.shape.families:
+                arp = f"ipv4/conf/{e.interface}/arp_"
+                found -= {f"{arp}ignore=0", f"{arp}announce=0"}
+                found |= {f"{arp}ignore=1", f"{arp}announce=2"}
+        return found
 
 
 def helpers():
@@ -377,35 +494,44 @@ def helpers():
 class World:
     """See the top of this file."""
 
-    def __init__(self, lab, rng, n_hosts, journal, bus, strict, both, preempt, **keys):
-        self.lab, self.random = lab, rng
-        self.journal = journal
-        self.addresses = (VIP, VIP6) if both else (VIP,)
-        self.keys = {"CARP_ReplayProtection": "strict" if strict else "no", "CARP_Preempt": "yes" if preempt else "no", **keys}
+    def __init__(self, lab, rng, shape, **keys):
+        self.lab, self.random, self.shape = lab, rng, shape
+        self.elections = [Election(k, shape) for k in range(1 + shape.group)]
+        self.keys = {"CARP_ReplayProtection": "strict" if shape.strict else "no", "CARP_Preempt": "yes" if shape.preempt else "no", **keys}
+        if shape.virtual:
+            self.keys["VIP_MACAddress"] = "virtual"
+        if shape.group:
+            self.keys["VIP_SyncGroup"] = "both"
+        if shape.helpers:
+            self.keys.update(helpers())
+        self.lease_usec = shape.lease_usec()
+        # longer than an address may outlive who held it
+        self.long_seconds = self.lease_usec / 1e6 + 0.3
         self.nodes = []
         self.split = False    # some do not hear each other, by what we do
-        self.settling_usec = 0
-        self.two_usec = None
+        self.two_usec = {}    # election -> since when it has two holders
         self.held = {}        # (host number, address) -> interfaces
         self.position = 0
         run("install", "-m", "0755", WALL_CLOCK, f"{L.ROOM}/bin/wall-clock.so")
         sweep_groups()
-        for k in range(1, n_hosts + 1):
-            lab.hosts[f"n{k}"] = Host(lab, f"n{k}", k)
+        for k in range(1, shape.n_hosts + 1):
+            lab.hosts[f"n{k}"] = Host(lab, f"n{k}", k, len(self.elections))
             # dead intervals of about a quarter to half a second, and no interval longer than another's patience
             self.nodes.append(Node(self, lab.hosts[f"n{k}"], 16 + 4 * k))
         self.hosts = [n.host for n in self.nodes]
-        self.segment = Segment([h.name for h in self.hosts])
-        for n in self.nodes:
+        self.segments = [Segment(self.hosts, k) for k in range(len(self.elections))]
+        self.struck = self.segments
+        for side in (s for h in self.hosts for s in h.sides):
             # which the kernel adds a moment after the address
-            route = f"route {socket.inet_pton(socket.AF_INET6, n.host.address6).hex()}/80 eth0"
-            wait(lambda n=n, route=route: route in n.heavens(), f"{n.name} has the route to its address")
+            route = f"route {socket.inet_pton(socket.AF_INET6, side.address6).hex()}/80 {side.interface}"
+            node = self.nodes[side.host.number - 1]
+            wait(lambda node=node, route=route: route in node.heavens(), f"{node.name} has the route to its address")
         self.before = {n.name: n.heavens() for n in self.nodes}
-        self.journald = Journal(self) if journal else None
+        self.journald = Journal(self) if shape.journal else None
         # who is never ended by us, so that growth can be seen; not the best, so that masters end
         self.veteran = rng.choice(self.nodes[1:])
         for n in self.nodes:
-            n.bus = n.host.bus() if bus else None
+            n.bus = n.host.bus() if shape.bus else None
             n.start()
         self.converge()
         # at the fewest: scripts and writers come and go
@@ -415,13 +541,39 @@ class World:
             time.sleep(0.02)
         self.processes = {name: n for name in samples[0] if (n := min(s.get(name, 0) for s in samples))}
 
+    # the segments
+
+    def strike(self):
+        """Chooses which of the segments the next fault is about: one, or both."""
+        self.struck = [s for s in self.segments if self.random.random() < 0.5] or self.segments
+
+    def way(self, source, target, **fields):
+        for segment in self.struck:
+            segment.way(source, target, **fields)
+
+    def everywhere(self, **fields):
+        for a in self.hosts:
+            for b in self.hosts:
+                if a is not b:
+                    self.way(a, b, **fields)
+
+    def heal(self, hosts=None):
+        """Between these, or all."""
+        for a in hosts or self.hosts:
+            for b in hosts or self.hosts:
+                if a is not b:
+                    self.way(a, b, lost=0, doubled=0, spoiled=0, delayed=0, delay_usec=0)
+
     # what can be seen
 
     def masters(self):
-        return [n for n in self.nodes if n.alive() and not n.frozen and n.vipd.state == "master"]
+        return [n for n in self.nodes if n.alive() and not n.frozen and n.vipd.is_master()]
 
-    def holders(self):
-        return [n for n in self.nodes if any(self.held.get((n.host.number, a)) for a in self.addresses)]
+    def holds(self, n, election):
+        return any(self.held.get((n.host.number, a)) for a in election.addresses)
+
+    def holders(self, election):
+        return [n for n in self.nodes if self.holds(n, election)]
 
     def some(self, ends=False, master=False):
         """A host to whom something happens: the master if asked, or else more often than not. ends: it may not survive it."""
@@ -433,7 +585,7 @@ class World:
         events = self.lab.observer.events
         n = len(events)
         for e in events[self.position:n]:
-            if e.kind == "address" and e.nsid > 0 and e.address in self.addresses:
+            if e.kind == "address" and e.nsid > 0 and any(e.address in election.addresses for election in self.elections):
                 links = self.held.setdefault((e.nsid, e.address), set())
                 links.add(e.ifindex) if e.present else links.discard(e.ifindex)
             elif e.kind == "link" and not e.present:
@@ -446,36 +598,38 @@ class World:
             del events[:n - 1000]
             self.position -= n - 1000
 
-    def _look_at(self, n, t):
-        holds = any(self.held.get((n.host.number, a)) for a in self.addresses)
+    def _look_at(self, n, election, t):
         acts = n.alive() and not n.frozen
-        if not holds or (acts and (n.vipd.state == "master" or not n.trusted)):
-            n.offence_usec = None
+        if not self.holds(n, election) or (acts and (n.vipd.states[election.name] == "master" or not n.trusted)):
+            n.offence_usec.pop(election, None)
             return
-        if n.offence_usec is None:
-            n.offence_usec = t
-        allowed = PROMPT_USEC if acts and n.obeyed else LEASE_USEC
-        since = max(n.offence_usec, n.moved_usec)
+        since = max(n.offence_usec.setdefault(election, t), n.moved_usec)
+        allowed = PROMPT_USEC if acts and n.obeyed else self.lease_usec
         if t - since > allowed:
-            raise Violation(f"{n.name} has held an address for {t - since} us while its vipd was "
-                            f"{n.vipd.state if acts else 'frozen' if n.alive() else 'dead'}")
+            raise Violation(f"{n.name} has held an address of {election.name} for {t - since} us while its vipd was "
+                            f"{n.vipd.states[election.name] if acts else 'frozen' if n.alive() else 'dead'}")
+
+    def _look_for_two(self, election, t):
+        holders = self.holders(election)
+        if len(holders) < 2 or self.split:
+            self.two_usec.pop(election, None)
+        elif t - self.two_usec.setdefault(election, t) > self.lease_usec:
+            raise Violation(f"{[n.name for n in holders]} hear each other and both have held an address of {election.name} for "
+                            f"{t - self.two_usec[election]} us")
 
     def look(self):
         """What must hold at any time."""
         check(self.lab.observer.popen.poll() is None, "the observer died")
-        check(self.segment.popen.poll() is None, "the segment died")
+        check(all(s.popen.poll() is None for s in self.segments), "a segment died")
         t = now()
         self._follow()
         for n in self.nodes:
             if n.vipd and not n.vipd.running() and not n.vipd.may_fail:
                 self._ended(n)
-            self._look_at(n, t)
-        if len(self.holders()) < 2 or self.split:
-            self.two_usec = None
-        elif self.two_usec is None:
-            self.two_usec = t
-        elif t - self.two_usec > LEASE_USEC:
-            raise Violation(f"{[n.name for n in self.holders()]} hear each other and both have held an address for {t - self.two_usec} us")
+            for e in self.elections:
+                self._look_at(n, e, t)
+        for e in self.elections:
+            self._look_for_two(e, t)
 
     def _ended(self, n):
         status = n.vipd.end()
@@ -500,25 +654,32 @@ class World:
         for n in self.nodes:
             if not n.alive():
                 return f"{n.name} is dead"
-            if n.vipd.told_usec < since:
+            if not n.vipd.told(since):
                 return f"{n.name} does not answer"
-        states = {n.name: n.vipd.state for n in self.nodes}
-        if sorted(states.values()) != ["backup"] * (len(states) - 1) + ["master"]:
+        states = {n.name: "/".join(n.vipd.states.values()) for n in self.nodes}
+        (master, *more) = self.masters() or [None]
+        if more or not master or any(s != "backup" for n in self.nodes if n is not master for s in n.vipd.states.values()):
             return f"states {states}"
-        (master,) = self.masters()
-        if self.holders() != [master]:
-            return f"{master.name} is master, and {[n.name for n in self.holders()]} hold"
-        return next((f"{n.name} has {sorted(wrong)}" for n in self.nodes if (wrong := self._leftovers(n, n is master))), None)
+        for e in self.elections:
+            if self.holders(e) != [master]:
+                return f"{master.name} is master, and {[n.name for n in self.holders(e)]} hold {e.name}'s addresses"
+        return next((f"{n.name} has {sorted(wrong)}" for n in self.nodes
+                     if (wrong := self._wrong(n, "master" if n is master else "backup"))), None)
 
-    def _leftovers(self, n, is_master):
+    def _wrong(self, n, role):
+        """What its kernel has and should not have in this role, or the other way round."""
         found = n.heavens()
-        ours = {x for x in found if names_vip(x)}
-        wrong = (found - ours) ^ self.before[n.name]
-        if not is_master:
-            wrong |= ours
-        elif not ours:
-            wrong |= {"none of the addresses"}
-        return wrong
+        ours = {x for x in found if any(e.names_vip(x) for e in self.elections)}
+        wrong = (found - ours) ^ n.belongs(role)
+        if role != "master":
+            return wrong | ours
+        return wrong | {f"not {a}" for e in self.elections for a in e.addresses if not self._has(ours, e, a)}
+
+    @staticmethod
+    def _has(ours, election, address):
+        if ":" in address:
+            return f"address {socket.inet_pton(socket.AF_INET6, address).hex()}/80 {election.device}" in ours
+        return f"address {address}" in ours
 
     def count_processes(self):
         found = {}
@@ -577,9 +738,9 @@ class World:
     def end(self):
         """Every vipd ends cleanly, and with the last of them everything that was ever theirs."""
         self.lab.finish()
-        gone = {name: n for name, n in self.processes.items() if name not in ("vipd", "vipd-checker", "faults-inject", "dbus-daemon")}
+        gone = {name: n for name, n in self.processes.items() if name not in ("vipd", "vipd-checker", "faults-inject", "dbus-daemon", "systemd-journal")}
         for n in self.nodes:
-            wait(lambda n=n: not self._leftovers(n, False), lambda n=n: f"{n.name} has {sorted(self._leftovers(n, False))} after the end", 5)
+            wait(lambda n=n: not self._wrong(n, None), lambda n=n: f"{n.name} has {sorted(self._wrong(n, None))} after the end", 5)
         wait(lambda: self.count_processes() == gone, lambda: f"processes {self.count_processes()} after the end, and not {gone}", 10)
 
     def stop(self):

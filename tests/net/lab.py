@@ -45,6 +45,7 @@ VIP6 = "2001:db8::50"
 KEY = "correct horse"
 
 CLONE_NEWNET = 0x40000000
+IFF_UP = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 now = carp.boottime_usec
@@ -195,6 +196,12 @@ class Vipd(Process):
         self.signal(signal.SIGHUP)
 
 
+def link_flags(sock, name):
+    """Of an interface in the namespace of the socket."""
+    SIOCGIFFLAGS = 0x8913
+    return struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0)))[1]
+
+
 class Host:
     """One network namespace with eth0 on the bridge."""
 
@@ -274,13 +281,12 @@ class Host:
 
     def carrier(self, on, port=None):
         """The cable, by ioctl: sooner done than a process is started. port: the switch's side of another cable than eth0's."""
-        SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+        SIOCSIFFLAGS = 0x8914
+        port = port or self.port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            port = (port or self.port).encode()
-            request = struct.pack("16sH14x", port, 0)
-            flags = struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
+            flags = link_flags(sock, port)
             flags = flags | IFF_UP if on else flags & ~IFF_UP
-            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", port, flags))
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", port.encode(), flags))
 
     def cut(self, on=True):
         """A silent cut: the host sees no carrier change."""
