@@ -67,6 +67,7 @@ struct InstanceIo {
         int built_on; /* the ifindex of that device when they were made */
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
         ConflictWatch *conflict;
+        bool unwatched; /* it could not be bound */
         DiagnosisHistory *diagnoses; /* NULL: there was never anything to say */
         void (*diagnosed)(void *userdata, const Diagnosis *d);
         void *diagnosed_userdata;
@@ -599,9 +600,22 @@ static int open_device(InstanceIo *io, const Link *link, const Link *existing, M
         return wanted ? make_device(io, link, existing, &io->device) : 0;
 }
 
+/* Without it the election is the same. */
+static void watch_neighbours(InstanceIo *io, const Link *link) {
+        int r = conflict_watch_bind(io->conflict, io->ifindex, io->config);
+        char more[RATELIMIT_TEXT_BYTES];
+
+        io->unwatched = r < 0;
+        if (r >= 0)
+                return;
+        if (may_log(io, &io->link_limit, more))
+                log_warning_errno(r, "%s: nobody will notice another host on %s that has an address of ours: %m%s", io->config->name,
+                                  link->name, more);
+        try_again(io);
+}
+
 static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
         g_autoptr(Macvlan) old = NULL;
-        char more[RATELIMIT_TEXT_BYTES];
         int r;
 
         io->ifindex = link->ifindex;
@@ -620,11 +634,7 @@ static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
                 unbind(io);
                 return r;
         }
-        /* without it the election is the same */
-        r = conflict_watch_bind(io->conflict, io->ifindex, io->config);
-        if (r < 0 && may_log(io, &io->link_limit, more))
-                log_warning_errno(r, "%s: nobody will notice another host on %s that has an address of ours: %m%s", io->config->name,
-                                  link->name, more);
+        watch_neighbours(io, link);
         return 0;
 }
 
@@ -739,6 +749,8 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
                 try_again(io);
                 return;
         }
+        if (io->unwatched)
+                watch_neighbours(io, link);
         carrier_back = link->carrier && !io->carrier;
         io->carrier = link->carrier;
         if (carrier_back && io->ipv4)

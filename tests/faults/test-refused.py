@@ -73,5 +73,20 @@ def test_nothing_can_be_read(lab):
     w.converge()
 
 
+def test_no_descriptor_for_what_neighbours_claim(lab):
+    """Without it the election is the same; but not for ever without it."""
+    w, first, second = world(lab)
+    n = len(first.fds())
+    first.host.sides[0].unplug()
+    wait(lambda: second.vipd.is_master() and len(first.fds()) < n, "the sockets of the interface are gone")
+    # what looks for neighbours' claims comes last
+    first.limit("nofile", n - 1)
+    first.host.sides[0].plug()
+    first.vipd.wait_line("nobody will notice another host on eth0 that has an address of ours: Too many open files")
+    first.limit("nofile", 1024)
+    wait(lambda: len(first.fds()) == n, lambda: f"all of its sockets are there again: {first.fds()}")
+    w.converge()
+
+
 if __name__ == "__main__":
     L.main()
