@@ -160,22 +160,26 @@ static int parse_time(const char *option, const char *text, uint64_t minimum, ui
 /* Options that the verb would ignore are a mistake: somebody expects something of them. */
 static int check_options(const Verb *v, const Options *o, const Ctl *c) {
         const struct {
-                const char *name;
-                bool given, allowed;
+                const char *name, *value;
+                bool allowed;
         } rules[] = {
-                { "--json", c->json != JSON_OFF, v->flags & TAKES_JSON },
-                { "--for", o->hold != NULL, v->flags & TAKES_FOR },
-                { "--timeout", o->timeout != NULL, v->flags & TAKES_TIMEOUT },
-                { "--format", o->format != NULL, v->flags & TAKES_FORMAT },
-                { "--host", o->host != NULL, !(v->flags & LOCAL) },
-                { "--machine", o->machine != NULL, !(v->flags & LOCAL) },
+                { "--json", c->json != JSON_OFF ? o->json : NULL, v->flags & TAKES_JSON },
+                { "--for", o->hold, v->flags & TAKES_FOR },
+                { "--timeout", o->timeout, v->flags & TAKES_TIMEOUT },
+                { "--format", o->format, v->flags & TAKES_FORMAT },
+                { "--host", o->host, !(v->flags & LOCAL) },
+                { "--machine", o->machine, !(v->flags & LOCAL) },
         };
 
-        for (size_t k = 0; k < G_N_ELEMENTS(rules); k++)
-                if (rules[k].given && !rules[k].allowed) {
+        for (size_t k = 0; k < G_N_ELEMENTS(rules); k++) {
+                if (!rules[k].value || (rules[k].allowed && *rules[k].value))
+                        continue;
+                if (rules[k].allowed)
+                        client_complain("%s= is empty", rules[k].name);
+                else
                         client_complain("%s says nothing to the verb %s", rules[k].name, v->name);
-                        return -1;
-                }
+                return -1;
+        }
         if (o->host && o->machine) {
                 client_complain("--host and --machine exclude each other");
                 return -1;

@@ -195,6 +195,10 @@ int import_main(int argc, char **argv) {
                 return CTL_USAGE;
         source = o.rest ? o.rest[0] : "";
         file = o.rest ? o.rest[1] : NULL;
+        if ((o.output && !*o.output) || (file && !*file)) {
+                client_complain("%s is empty", file && !*file ? "FILE" : "--output=");
+                return CTL_USAGE;
+        }
         /* before the working directory becomes that of a process */
         directory = o.output ? g_canonicalize_filename(o.output, NULL) : g_strdup(CONFIG_DIRECTORY);
         if ((o.rest && file && o.rest[2]) || (o.force && !o.output))

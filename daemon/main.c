@@ -421,6 +421,23 @@ static int check(const Daemon *d, const Options *o) {
         return config_set_n_errors(set) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* A variable of a script that is not set, most likely: nothing would be read, or written, where it was meant. */
+static bool complain_of_empty(const Options *o) {
+        const struct {
+                const char *name, *value;
+        } options[] = {
+                { "config-dir", o->config_dir }, { "runtime-dir", o->runtime_dir }, { "state-dir", o->state_dir },
+                { "bus", o->bus },               { "log-level", o->log_level },
+        };
+
+        for (size_t k = 0; k < G_N_ELEMENTS(options); k++)
+                if (options[k].value && !*options[k].value) {
+                        (void) fprintf(stderr, "vipd: --%s= is empty\n", options[k].name);
+                        return true;
+                }
+        return false;
+}
+
 static int parse(int argc, char **argv, Options *o) {
         const GOptionEntry entries[] = {
                 { "config-dir", 0, 0, G_OPTION_ARG_FILENAME, &o->config_dir, "Read *.vip and vipd.conf from DIR instead of /etc/vipd", "DIR" },
@@ -442,6 +459,8 @@ static int parse(int argc, char **argv, Options *o) {
                 (void) fprintf(stderr, "vipd: %s\n", error->message);
                 return -EINVAL;
         }
+        if (complain_of_empty(o))
+                return -EINVAL;
         if (o->rest && (!o->check || o->rest[1])) {
                 (void) fprintf(stderr, "vipd: unexpected argument \"%s\"; only --check takes one, a directory\n",
                                o->rest[o->check ? 1 : 0]);

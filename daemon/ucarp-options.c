@@ -185,6 +185,8 @@ static UcarpOutcome parse_passphrase(char *text, CarpConfig *carp) {
 
 static UcarpOutcome parse_passphrase_file(const char *path, CarpConfig *carp) {
         struct stat st;
+        if (*path == '\0')
+                return wrong_option("--passfile: the name of the file is empty");
         if (stat(path, &st) >= 0 && (st.st_mode & S_IROTH))
                 log_warning("--passfile: everybody can read \"%s\"; better: chmod 600", path);
 

@@ -499,6 +499,9 @@ def test_wrong_usage_is_2_and_a_sentence():
         r = code(vipctl(*argv), 2, f"vipctl {' '.join(argv)}")
         equal((r.out, r.err.startswith("vipctl: "), r.err.count("\n")), ("", True, 1), f"one line on standard error of {argv}: {r.err!r}")
     has(vipctl("demot", "web").err, 'Did you mean "demote"?')
+    for verb, option in ((["list"], "--host"), (["list"], "--machine"), (["demote", "web"], "--for"), (["wait", "web", "master"], "--timeout"),
+                         (["metrics"], "--format")):
+        equal(code(vipctl(*verb, f"{option}="), 2, f"{option}=").err, f"vipctl: {option}= is empty\n", f"what {option}= says")
     equal((state("web"), state("web2")), ("master", "master"), "the instances after wrong usage")
 
 

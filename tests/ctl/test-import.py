@@ -175,7 +175,8 @@ def test_a_script_that_only_sets_the_address_is_left_out():
 
 def test_wrong_usage():
     for argv in ((), ("ucarp",), ("ucarp", "--pid=1", "--", "-i", "eth0"), ("keepalived", "--pid=1"), ("ifupdown", "a", "b"), ("nagios",),
-                 ("keepalived", "--force"), ("keepalived", "--colour"), ("ucarp", "x", "--", "-h")):
+                 ("keepalived", "--force"), ("keepalived", "--colour"), ("ucarp", "x", "--", "-h"),
+                 ("keepalived", ""), ("ucarp", "--output=", "--", "-v", "1")):
         r = vipctl(*argv)
         if r.returncode != 2 or not r.stderr.startswith("vipctl: "):
             yield f"{argv}: {r.returncode}: {r.stderr}"

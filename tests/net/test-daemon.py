@@ -74,6 +74,9 @@ def test_wrong_options(lab):
     for options in (("--log-level=loud",), ("--no-such-option",), ("stray",)):
         result = n1.run(lab.program("vipd"), *options, fail=False)
         check(result.returncode == 2 and result.stderr, f"{options}: {result}")
+    for option in ("--config-dir", "--runtime-dir", "--state-dir", "--bus", "--log-level"):
+        result = n1.run(lab.program("vipd"), f"{option}=", "--check", fail=False)
+        check((result.returncode, result.stdout, result.stderr) == (2, "", f"vipd: {option}= is empty\n"), f"{option}=: {result}")
     result = n1.run(lab.program("vipd"), "--version")
     check(re.fullmatch(r"vipd \d+\.\d+\.\d+\n", result.stdout), f"{result}")
 
