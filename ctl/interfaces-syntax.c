@@ -3,21 +3,16 @@
 
 #include <string.h>
 
-/* interfaces(5): lines joined by backslashes, comments at their start, stanzas that end where the next one begins, source and source-directory.
- * Knows the grammar, not what an option is for. Bounded in files, depth and size. */
+#include "ctl/source-syntax.h"
 
-#define INCLUDE_DEPTH_MAX 8
-#define FILES_MAX 256
-#define TEXT_BYTES_MAX (1 << 20)
+/* interfaces(5): lines with comments at their start, stanzas that end where the next one begins, source and source-directory. Knows the grammar,
+ * not what an option is for. */
 
 typedef struct Parser {
-        Import *notes;
+        Source source;
         const InterfacesReader *reader;
         GPtrArray *stanzas;
-        InterfacesStanza *open; /* options go here; NULL: before the first stanza. Borrowed */
-        unsigned n_files, include_depth;
-        const char *file;
-        unsigned line;
+        InterfacesStanza *open; /* options go here; NULL: before the first stanza of a file. Borrowed */
 } Parser;
 
 static void option_free(void *option) {
@@ -56,8 +51,8 @@ static void open_stanza(Parser *p, const char *kind, const char *name) {
         s->kind = g_strdup(kind);
         s->name = g_strdup(name);
         s->options = g_ptr_array_new_with_free_func(option_free);
-        s->file = g_strdup(p->file);
-        s->line = p->line;
+        s->file = g_strdup(p->source.at.file);
+        s->line = p->source.at.line;
         g_ptr_array_add(p->stanzas, s);
         p->open = s;
 }
@@ -66,32 +61,19 @@ static void add_option(Parser *p, const char *name, const char *value) {
         InterfacesOption *o;
 
         if (!p->open || !g_str_equal(p->open->kind, "iface")) {
-                import_note(p->notes, (ImportAt) { p->file, p->line }, IMPORT_NOTE, "%s: belongs to no iface", name);
+                import_note(p->source.notes, p->source.at, IMPORT_NOTE, "%s: belongs to no iface", name);
                 return;
         }
         o = g_new0(InterfacesOption, 1);
         o->name = g_strdup(name);
         o->value = g_strdup(value);
-        o->file = g_strdup(p->file);
-        o->line = p->line;
+        o->file = g_strdup(p->source.at.file);
+        o->line = p->source.at.line;
         g_ptr_array_add(p->open->options, o);
 }
 
-static void parse_file(Parser *p, const char *file);
-
-static void include(Parser *p, char **(*expand)(const char *), const char *path) {
-        g_autofree char *directory = g_path_get_dirname(p->file);
-        g_autofree char *pattern = g_path_is_absolute(path) ? g_strdup(path) : g_build_filename(directory, path, NULL);
-        g_auto(GStrv) paths = expand && p->include_depth < INCLUDE_DEPTH_MAX ? expand(pattern) : NULL;
-        const char *file = p->file;
-        unsigned line = p->line;
-
-        p->include_depth++;
-        for (char **f = paths; f && *f; f++)
-                parse_file(p, *f);
-        p->include_depth--;
-        p->file = file;
-        p->line = line;
+static void include(Parser *p, char **(*expand)(const char *), const char *pattern) {
+        (void) source_include(&p->source, expand, pattern);
         p->open = NULL;
 }
 
@@ -121,9 +103,12 @@ static void open_iface(Parser *p, char *text) {
         }
 }
 
-static void parse_line(Parser *p, char *text) {
+static void parse_line(void *userdata, char *text) {
+        Parser *p = userdata;
         char *rest;
 
+        if (p->source.at.line == 1)
+                p->open = NULL;
         g_strstrip(text);
         if (*text == '\0' || *text == '#')
                 return;
@@ -144,48 +129,10 @@ static void parse_line(Parser *p, char *text) {
         } /* else: of a mapping, which is not ours */
 }
 
-/* The end of the line at text, with lines joined that end in a backslash. */
-static char *end_of_line(Parser *p, char *text) {
-        char *end = strchr(text, '\n');
-
-        while (end && end > text && end[-1] == '\\') {
-                end[-1] = *end = ' ';
-                p->line++;
-                end = strchr(end, '\n');
-        }
-        return end;
-}
-
-static void parse_file(Parser *p, const char *file) {
-        g_autofree char *text = NULL;
-        g_autoptr(GError) error = NULL;
-        gsize n_bytes = 0;
-        char *line, *end;
-
-        p->file = file;
-        p->line = 0;
-        p->open = NULL;
-        text = ++p->n_files > FILES_MAX ? NULL : p->reader->read(file, &n_bytes, &error);
-        if (!text || n_bytes > TEXT_BYTES_MAX || memchr(text, '\0', n_bytes)) {
-                import_note(p->notes, (ImportAt) { file, 0 }, IMPORT_LOST, "was not read: %s", error ? error->message : "too long, too many files, or no text");
-                return;
-        }
-        for (line = text; line; line = end) {
-                unsigned first = ++p->line, last;
-
-                end = end_of_line(p, line);
-                if (end)
-                        *end++ = '\0';
-                last = p->line;
-                p->line = first;
-                parse_line(p, line);
-                p->line = last;
-        }
-}
-
 GPtrArray *interfaces_parse(Import *notes, const InterfacesReader *reader, const char *file) {
-        Parser p = { .notes = notes, .reader = reader, .stanzas = g_ptr_array_new_with_free_func(stanza_free) };
+        Parser p = { .reader = reader, .stanzas = g_ptr_array_new_with_free_func(stanza_free) };
 
-        parse_file(&p, file);
+        p.source = (Source) { .notes = notes, .read = reader->read, .on_line = parse_line, .userdata = &p };
+        source_read(&p.source, file);
         return p.stanzas;
 }

@@ -3,32 +3,28 @@
 
 #include <string.h>
 
+#include "ctl/source-syntax.h"
+
 /* keepalived's grammar: words on lines, blocks in braces, comments behind # and !, quotes, include, lines for one host behind @ID or @^ID, and
- * $VARIABLES. Knows no keyword but include. Bounded in depth, files and size, whatever it is fed. */
+ * $VARIABLES. Knows no keyword but include. Bounded in depth, whatever it is fed. */
 
 #define DEPTH_MAX 16
-#define INCLUDE_DEPTH_MAX 8
-#define FILES_MAX 256
-#define TEXT_BYTES_MAX (1 << 20)
 #define VALUE_BYTES_MAX 4096
 
 typedef struct Parser {
-        Import *notes;
+        Source source;
         const KeepalivedReader *reader;
         KeepalivedNode *stack[DEPTH_MAX]; /* [0]: the root; borrowed */
         unsigned depth, too_deep;         /* too_deep: blocks open beyond the bound */
         GHashTable *variables;
-        unsigned n_files, include_depth;
-        const char *file;
-        unsigned line;
 } Parser;
 
-static KeepalivedNode *node_new(const char *file, unsigned line) {
+static KeepalivedNode *node_new(ImportAt at) {
         KeepalivedNode *n = g_new0(KeepalivedNode, 1);
 
         n->words = g_ptr_array_new_with_free_func(g_free);
-        n->file = g_strdup(file);
-        n->line = n->last_line = line;
+        n->file = g_strdup(at.file);
+        n->line = n->last_line = at.line;
         return n;
 }
 
@@ -50,8 +46,8 @@ ImportAt keepalived_at(const KeepalivedNode *n) {
         return (ImportAt) { n->file, n->line };
 }
 
-static ImportAt here(const Parser *p) {
-        return (ImportAt) { p->file, p->line };
+static void note_lost(const Parser *p, const char *what) {
+        import_note(p->source.notes, p->source.at, IMPORT_LOST, "%s", what);
 }
 
 static void open_block(Parser *p) {
@@ -59,11 +55,11 @@ static void open_block(Parser *p) {
 
         if (p->depth + 1 == DEPTH_MAX || p->too_deep > 0) {
                 if (p->too_deep++ == 0)
-                        import_note(p->notes, here(p), IMPORT_LOST, "blocks are nested too deeply, and what is in this one was not read");
+                        note_lost(p, "blocks are nested too deeply, and what is in this one was not read");
                 return;
         }
         if (top->children->len == 0 || ((KeepalivedNode *) g_ptr_array_index(top->children, top->children->len - 1))->children)
-                g_ptr_array_add(top->children, node_new(p->file, p->line));
+                g_ptr_array_add(top->children, node_new(p->source.at));
         last = g_ptr_array_index(top->children, top->children->len - 1);
         last->children = g_ptr_array_new_with_free_func(keepalived_node_free);
         p->stack[++p->depth] = last;
@@ -73,9 +69,9 @@ static void close_block(Parser *p) {
         if (p->too_deep > 0)
                 p->too_deep--;
         else if (p->depth > 0)
-                p->stack[p->depth--]->last_line = p->line;
+                p->stack[p->depth--]->last_line = p->source.at.line;
         else
-                import_note(p->notes, here(p), IMPORT_LOST, "a \"}\" that closes nothing");
+                note_lost(p, "a \"}\" that closes nothing");
 }
 
 /* Appends the value of $NAME or ${NAME} at *text, and steps behind it. */
@@ -96,7 +92,7 @@ static void append_variable(Parser *p, GString *word, const char **text) {
         if (value)
                 g_string_append(word, value);
         else
-                import_note(p->notes, here(p), IMPORT_LOST, "$%s is not defined above, or is one of keepalived's own", key);
+                import_note(p->source.notes, p->source.at, IMPORT_LOST, "$%s is not defined above, or is one of keepalived's own", key);
         *text = end + (braces ? 1 : 0);
 }
 
@@ -122,9 +118,9 @@ static char *read_word(Parser *p, const char **text) {
                 }
         }
         if (quote)
-                import_note(p->notes, here(p), IMPORT_LOST, "a quote that is not closed on its line");
+                note_lost(p, "a quote that is not closed on its line");
         if (word->len >= VALUE_BYTES_MAX) {
-                import_note(p->notes, here(p), IMPORT_LOST, "a word that is longer than a line should be, and was cut");
+                note_lost(p, "a word that is longer than a line should be, and was cut");
                 c += strlen(c);
         }
         *text = c;
@@ -160,18 +156,10 @@ static bool read_definition(Parser *p, const char *text) {
                 return false;
         value = g_strstrip(g_strdup(end + 1));
         if (strlen(value) > VALUE_BYTES_MAX || strpbrk(value, "\\{}"))
-                import_note(p->notes, here(p), IMPORT_LOST, "a variable that spans lines, or has a block in it, is not understood");
+                note_lost(p, "a variable that spans lines, or has a block in it, is not understood");
         else
                 g_hash_table_replace(p->variables, g_strndup(text + 1, (gsize) (end - text - 1)), g_steal_pointer(&value));
         return true;
-}
-
-static void parse_file(Parser *p, const char *file);
-
-static char *beside(const char *file, const char *path) {
-        g_autofree char *directory = g_path_get_dirname(file);
-
-        return g_path_is_absolute(path) ? g_strdup(path) : g_build_filename(directory, path, NULL);
 }
 
 static bool is_include(const char *word) {
@@ -179,24 +167,13 @@ static bool is_include(const char *word) {
 }
 
 static void include(Parser *p, const KeepalivedNode *n) {
-        g_autofree char *pattern = beside(p->file, keepalived_word(n, 1));
-        g_auto(GStrv) paths = NULL;
-        const char *file = p->file;
-        unsigned line = p->line;
+        const char *pattern = keepalived_word(n, 1);
+        int n_files = source_include(&p->source, p->reader->expand, pattern);
 
-        if (!p->reader->expand || p->include_depth == INCLUDE_DEPTH_MAX) {
-                import_note(p->notes, here(p), IMPORT_LOST, "what it includes was not read: files include each other too deeply");
-                return;
-        }
-        paths = p->reader->expand(pattern);
-        if (!paths || !paths[0])
-                import_note(p->notes, here(p), IMPORT_LOST, "there is no file %s to include", pattern);
-        p->include_depth++;
-        for (char **path = paths; path && *path; path++)
-                parse_file(p, *path);
-        p->include_depth--;
-        p->file = file;
-        p->line = line;
+        if (n_files < 0)
+                note_lost(p, "what it includes was not read: files include each other too deeply");
+        else if (n_files == 0)
+                import_note(p->source.notes, p->source.at, IMPORT_LOST, "there is no file %s to include", pattern);
 }
 
 /* The statement that was read; a block may still follow it. Taken. */
@@ -215,8 +192,10 @@ static void end_statement(Parser *p, KeepalivedNode **statement) {
         }
 }
 
-static void parse_line(Parser *p, const char *text) {
+static void parse_line(void *userdata, char *line) {
         KeepalivedNode *statement = NULL;
+        const char *text = line;
+        Parser *p = userdata;
 
         text += strspn(text, " \t\r");
         if (!is_for_us(p, &text) || read_definition(p, text))
@@ -234,48 +213,10 @@ static void parse_line(Parser *p, const char *text) {
                         continue;
                 }
                 if (!statement)
-                        statement = node_new(p->file, p->line);
+                        statement = node_new(p->source.at);
                 g_ptr_array_add(statement->words, read_word(p, &text));
         }
         end_statement(p, &statement);
-}
-
-/* The end of the line at text, with lines joined that end in a backslash. */
-static char *end_of_line(Parser *p, char *text) {
-        char *end = strchr(text, '\n');
-
-        while (end && end > text && end[-1] == '\\') {
-                end[-1] = *end = ' ';
-                p->line++;
-                end = strchr(end, '\n');
-        }
-        return end;
-}
-
-static void parse_file(Parser *p, const char *file) {
-        g_autofree char *text = NULL;
-        g_autoptr(GError) error = NULL;
-        gsize n_bytes = 0;
-        char *line, *end;
-
-        p->file = file;
-        p->line = 0;
-        text = ++p->n_files > FILES_MAX ? NULL : p->reader->read(file, &n_bytes, &error);
-        if (!text || n_bytes > TEXT_BYTES_MAX || memchr(text, '\0', n_bytes)) {
-                import_note(p->notes, here(p), IMPORT_LOST, "was not read: %s", error ? error->message : "too long, too many files, or no text");
-                return;
-        }
-        for (line = text; line; line = end) {
-                unsigned first = ++p->line, last;
-
-                end = end_of_line(p, line);
-                if (end)
-                        *end++ = '\0';
-                last = p->line;
-                p->line = first;
-                parse_line(p, line);
-                p->line = last;
-        }
 }
 
 /**
@@ -285,13 +226,14 @@ static void parse_file(Parser *p, const char *file) {
  * The root of the tree has no words.
  */
 KeepalivedNode *keepalived_parse(Import *notes, const KeepalivedReader *reader, const char *file) {
-        Parser p = { .notes = notes, .reader = reader };
-        KeepalivedNode *root = node_new(file, 0);
+        Parser p = { .reader = reader };
+        KeepalivedNode *root = node_new((ImportAt) { file, 0 });
 
+        p.source = (Source) { .notes = notes, .read = reader->read, .on_line = parse_line, .userdata = &p };
         root->children = g_ptr_array_new_with_free_func(keepalived_node_free);
         p.stack[0] = root;
         p.variables = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-        parse_file(&p, file);
+        source_read(&p.source, file);
         if (p.depth > 0)
                 import_note(notes, keepalived_at(p.stack[p.depth]), IMPORT_LOST, "this block is not closed");
         g_hash_table_unref(p.variables);
