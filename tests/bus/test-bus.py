@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TREE, "tests/house"))
 import pages  # noqa: E402
+from facts import wait  # noqa: E402
 
 VIPD = os.environ.get("VIPD", os.path.join(TREE, "build/vipd"))
 
@@ -51,18 +52,6 @@ UIDS = {"vipd": 977, "alice": 1977, "nobody": 65534, "root": 0}
 
 # the manual's example, as it stands there
 RULES = next(e for e in pages.Page("org.vipd1.5").examples if "polkit.addRule" in e)
-
-
-def wait(condition, what, timeout=10.0):
-    """Awaits a fact: returns the first true value of condition(), fails with `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
-        time.sleep(0.01)
 
 
 def equal(got, expected, what):

@@ -18,33 +18,14 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../house"))
+from facts import Skip, check, wait  # noqa: E402
 CHECKER = os.environ.get("VIPD_CHECKER", os.path.join(HERE, "../../build/checker/vipd-checker"))
 GOOD, BAD = 0, 1
 NOBODY = 65534
 TEXT_MAX = 240
 
 tmp = None  # a directory of this test's own
-
-
-class Skip(Exception):
-    """This machine cannot show what the test is about."""
-
-
-def wait(condition, what, timeout=10.0, every=0.005):
-    """Awaits a fact: the first true value of condition(); fails with `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(every)
-
-
-def check(value, what):
-    if not value:
-        raise AssertionError(what)
 
 
 def escape(text):

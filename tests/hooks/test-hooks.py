@@ -7,6 +7,7 @@ In a network namespace of its own. Each test has a server of its own, and all ru
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -21,22 +22,14 @@ import standin
 from standin import ADDRESS, ADDRESS6, TOKEN
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TREE, "tests/house"))
+import facts  # noqa: E402
+from facts import check  # noqa: E402
 HOOKS = os.path.join(TREE, "hooks")
 EX_TEMPFAIL, EX_CONFIG = 75, 78
 HERE, THERE = 2, 1  # numbers of servers
 PATIENCE_SEC = 60  # of the tests themselves
-
-
-def check(value, what):
-    if not value:
-        raise AssertionError(what)
-
-
-def wait(condition, what):
-    deadline = time.monotonic() + PATIENCE_SEC
-    while not condition():
-        check(time.monotonic() < deadline, f"not within {PATIENCE_SEC} s: {what}")
-        time.sleep(0.01)
+wait = functools.partial(facts.wait, timeout=PATIENCE_SEC, every=0.01)
 
 
 def bound_socket(port=0):

@@ -30,6 +30,8 @@ import types
 import carp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../house"))
+from facts import Skip, check, wait  # noqa: E402
 BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 VIPD = os.environ.get("VIPD", os.path.join(BUILD, "vipd"))
 VIPD_CHECKER = os.environ.get("VIPD_CHECKER", os.path.join(BUILD, "checker/vipd-checker"))
@@ -51,33 +53,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 now = carp.boottime_usec
 
 
-class Skip(Exception):
-    """This machine cannot show what the test is about."""
-
-
-def wait(condition, what, timeout=10.0, every=0.005):
-    """Awaits a fact: returns the first true value of condition(), fails with `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(every)
-
-
 def hold(condition, what, seconds):
     """The opposite: condition() must stay true for so long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert condition(), f"did not last {seconds} s: {what}"
         time.sleep(0.01)
-
-
-def check(value, what):
-    if not value:
-        raise AssertionError(what)
 
 
 def run(*argv, fail=True, **more):
