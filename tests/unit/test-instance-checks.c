@@ -5,84 +5,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What checks do to an instance, and what its own failing adverts do. The kernel below is a list of what was asked of it. */
+#include "instance-fixture.h"
 
-#define SEC UINT64_C(1000000)
-#define ADVSKEW_BYTE 2 /* of an advert's payload */
-
-typedef struct Fixture {
-        Instance *instance;
-        uint64_t now_usec, deadline_usec;
-        int send_error;
-        unsigned advskew; /* as last sent, or tried */
-        unsigned changes; /* InstanceChange, all so far */
-        GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
-        bool units_before_address;
-} Fixture;
-
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
-        Fixture *f = userdata;
-
-        f->advskew = ipv4[ADVSKEW_BYTE];
-        g_string_append_c(f->effects, f->advskew == 255 ? 'b' : 'a');
-        return f->send_error;
-}
-
-static int op_hold(void *userdata) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'h');
-        return 0;
-}
-
-static int op_renew(void *userdata, uint64_t until_usec) {
-        return op_hold(userdata);
-}
-
-static void op_release(void *userdata) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'r');
-}
-
-static void op_announce(void *userdata, uint64_t until_usec) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'n');
-}
-
-static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
-        ((Fixture *) userdata)->deadline_usec = deadline_usec;
-}
-
-static uint64_t op_now(void *userdata) {
-        return ((Fixture *) userdata)->now_usec;
-}
-
-static const InstanceOps ops = {
-        .send = op_send,
-        .hold = op_hold,
-        .renew = op_renew,
-        .release = op_release,
-        .announce = op_announce,
-        .arm = op_arm,
-        .now = op_now,
-};
-
-static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
-        ((Fixture *) userdata)->changes |= changes;
-}
+/* What checks do to an instance, and what its own failing adverts do. */
 
 /* names: of its checks. A capital one is released by, a small one demotes by 10. */
 static InstanceConfig *make_config(const Fixture *f, const char *names) {
-        InstanceConfig *c = instance_config_new_default("web");
+        InstanceConfig *c = fixture_config(f->units_before_address);
 
-        c->addresses = g_new0(IpPrefix, 1);
-        g_assert_cmpint(ip_prefix_parse("192.0.2.50", &c->addresses[0]), ==, 0);
-        c->n_addresses = 1;
-        g_strlcpy(c->interface, "eth0", sizeof(c->interface));
-        c->enabled = true;
-        c->announce.count = 1;
-        c->carp.vhid = 1;
         c->carp.dead_ratio = 10;
-        memcpy(c->carp.key, "secret", 6);
-        c->carp.n_key_bytes = 6;
         c->lease = CONFIG_LEASE_NO;
-        c->takeover.units_before_address = f->units_before_address;
         for (const char *p = names; *p; p++) {
                 char name[2] = { *p, '\0' };
                 CheckConfig *check = check_config_new_default(name);
@@ -94,50 +26,22 @@ static InstanceConfig *make_config(const Fixture *f, const char *names) {
         return c;
 }
 
-static void make_instance(Fixture *f) {
-        f->instance = instance_new(make_config(f, "abRS"), &ops, f, &(InstanceObserver) { .changed = on_changed, .userdata = f }, 7);
-}
-
-static void link_up(Fixture *f) {
-        IpAddress source, none = { 0 };
-
-        g_assert_cmpint(ip_address_parse("192.0.2.1", &source), ==, 0);
-        instance_set_link(f->instance, ELECTION_REASON_LINK_UP, &source, &none, f->now_usec);
-}
-
 static void says(Fixture *f, const char *name, bool good) {
         instance_set_check(f->instance, name, good ? CHECK_STATE_PASSING : CHECK_STATE_FAILING, !good, good ? "well" : "ill", f->now_usec);
 }
 
 static void set_up(Fixture *f, gconstpointer units_before_address) {
-        f->now_usec = 1000 * SEC;
-        f->effects = g_string_new(NULL);
+        fixture_set_up(f);
         f->units_before_address = units_before_address != NULL;
-        make_instance(f);
+        make_instance(f, make_config(f, "abRS"));
         for (const char *const *name = (const char *const[]) { "a", "b", "R", "S", NULL }; *name; name++)
                 says(f, *name, true);
         link_up(f);
 }
 
-static void tear_down(Fixture *f, gconstpointer data) {
-        instance_free(f->instance);
-        g_string_free(f->effects, true);
-}
-
-static void assert_effects(Fixture *f, const char *expected) {
-        g_assert_cmpstr(f->effects->str, ==, expected);
-        g_string_truncate(f->effects, 0);
-}
-
 static void assert_state(const Fixture *f, ElectionState state, ElectionReason reason) {
         g_assert_cmpint(instance_state(f->instance), ==, state);
         g_assert_cmpint(instance_reason(f->instance), ==, reason);
-}
-
-static void timer(Fixture *f) {
-        g_assert_cmpuint(f->deadline_usec, !=, UINT64_MAX);
-        f->now_usec = MAX(f->now_usec, f->deadline_usec);
-        instance_on_timer(f->instance, f->now_usec);
 }
 
 static void win(Fixture *f) {
@@ -331,7 +235,7 @@ static void restart(Fixture *f, const char *failing) {
         instance_remember(f->instance, &memory);
         instance_free(f->instance);
         f->now_usec += SEC / 2;
-        make_instance(f);
+        make_instance(f, make_config(f, "abRS"));
         g_string_truncate(f->effects, 0);
         instance_resume(f->instance, &memory);
         for (const char *p = "abRS"; *p; p++)
@@ -421,8 +325,8 @@ static void test_failing_adverts_and_checks_add_up(Fixture *f, gconstpointer dat
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-#define PLAIN(name, function) g_test_add("/instance-checks/" name, Fixture, NULL, set_up, function, tear_down)
-#define UNITS(name, function) g_test_add("/instance-checks/units/" name, Fixture, "", set_up, function, tear_down)
+#define PLAIN(name, function) g_test_add("/instance-checks/" name, Fixture, NULL, set_up, function, fixture_tear_down)
+#define UNITS(name, function) g_test_add("/instance-checks/units/" name, Fixture, "", set_up, function, fixture_tear_down)
         PLAIN("weights-add-up", test_weights_add_up_and_are_said_at_once);
         PLAIN("backup-is-demoted", test_a_backup_is_demoted_without_a_word);
         PLAIN("order", test_checks_stand_as_in_the_configuration);

@@ -6,125 +6,15 @@
 #include <sys/socket.h>
 
 #include "handover.h"
+#include "instance-fixture.h"
 #include "proto/carp-hmac.h"
 
-/* The order of an instance's effects where it depends on units, what a restart carries over, and what is counted. The kernel below is a list of
- * what was asked of it. */
-
-#define SEC UINT64_C(1000000)
-
-typedef struct Fixture {
-        Instance *instance;
-        uint64_t now_usec, deadline_usec;
-        uint64_t effort_usec; /* of each effect */
-        GString *effects; /* one letter each: a(dvert) b(ow-out) h(old) r(elease) n(announce) */
-        GString *states;  /* "backup master ..." */
-        bool cannot_hold;
-        bool sends_later; /* what becomes of an advert is told by the test */
-} Fixture;
-
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
-        Fixture *f = userdata;
-
-        g_string_append_c(f->effects, ipv4[2] == 255 ? 'b' : 'a');
-        return f->sends_later ? -EINPROGRESS : 0;
-}
-
-static int op_hold(void *userdata) {
-        Fixture *f = userdata;
-
-        g_string_append_c(f->effects, 'h');
-        return f->cannot_hold ? -EPERM : 0;
-}
-
-static int op_renew(void *userdata, uint64_t until_usec) {
-        return op_hold(userdata);
-}
-
-static void op_release(void *userdata) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'r');
-}
-
-static void op_announce(void *userdata, uint64_t until_usec) {
-        g_string_append_c(((Fixture *) userdata)->effects, 'n');
-}
-
-static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
-        ((Fixture *) userdata)->deadline_usec = deadline_usec;
-}
-
-static uint64_t op_now(void *userdata) {
-        const Fixture *f = userdata;
-
-        return f->now_usec + f->effort_usec * f->effects->len;
-}
-
-static const InstanceOps ops = {
-        .send = op_send,
-        .hold = op_hold,
-        .renew = op_renew,
-        .release = op_release,
-        .announce = op_announce,
-        .arm = op_arm,
-        .now = op_now,
-};
-
-static void on_changed(void *userdata, Instance *i, unsigned changes, const InstanceTransition *transition) {
-        if (transition)
-                g_string_append_printf(((Fixture *) userdata)->states, "%s ", election_state_to_string(transition->to));
-}
-
-static InstanceConfig *make_config(bool units_before_address) {
-        InstanceConfig *c = instance_config_new_default("web");
-
-        c->addresses = g_new0(IpPrefix, 1);
-        g_assert_cmpint(ip_prefix_parse("192.0.2.50", &c->addresses[0]), ==, 0);
-        c->n_addresses = 1;
-        g_strlcpy(c->interface, "eth0", sizeof(c->interface));
-        c->enabled = true;
-        c->announce.count = 1;
-        c->carp.vhid = 1;
-        memcpy(c->carp.key, "secret", 6);
-        c->carp.n_key_bytes = 6;
-        c->takeover.units_before_address = units_before_address;
-        return c;
-}
-
-static void make_instance(Fixture *f, bool units_before_address) {
-        f->instance = instance_new(make_config(units_before_address), &ops, f,
-                                   &(InstanceObserver) { .changed = on_changed, .userdata = f }, 7);
-}
-
-static void link_up(Fixture *f) {
-        IpAddress source, none = { 0 };
-
-        g_assert_cmpint(ip_address_parse("192.0.2.1", &source), ==, 0);
-        instance_set_link(f->instance, ELECTION_REASON_LINK_UP, &source, &none, f->now_usec);
-}
+/* The order of an instance's effects where it depends on units, what a restart carries over, and what is counted. */
 
 static void set_up(Fixture *f, gconstpointer units_before_address) {
-        f->now_usec = 1000 * SEC;
-        f->effects = g_string_new(NULL);
-        f->states = g_string_new(NULL);
-        make_instance(f, units_before_address != NULL);
+        fixture_set_up(f);
+        make_instance(f, fixture_config(units_before_address != NULL));
         link_up(f);
-}
-
-static void tear_down(Fixture *f, gconstpointer data) {
-        instance_free(f->instance);
-        g_string_free(f->effects, true);
-        g_string_free(f->states, true);
-}
-
-static void assert_effects(Fixture *f, const char *expected) {
-        g_assert_cmpstr(f->effects->str, ==, expected);
-        g_string_truncate(f->effects, 0);
-}
-
-static void timer(Fixture *f) {
-        g_assert_cmpuint(f->deadline_usec, !=, UINT64_MAX);
-        f->now_usec = f->deadline_usec;
-        instance_on_timer(f->instance, f->now_usec);
 }
 
 static void win(Fixture *f) {
@@ -134,7 +24,7 @@ static void win(Fixture *f) {
 
 /* A peer's advert is heard, signed with our key; with another bit in its digest if spoilt. */
 static CarpVerdict hear(Fixture *f, uint8_t advbase, uint8_t advskew, bool spoilt) {
-        g_autoptr(InstanceConfig) c = make_config(false);
+        g_autoptr(InstanceConfig) c = fixture_config(false);
         IpAddress source;
         CarpHmac *hmac = carp_hmac_new(&(CarpHmacInput) { .key = c->carp.key, .n_key_bytes = c->carp.n_key_bytes, .vhid = 1,
                                                           .addresses = &c->addresses[0].address, .n_addresses = 1 });
@@ -167,7 +57,7 @@ static void test_a_forgery_is_counted_and_has_no_effect(Fixture *f, gconstpointe
 /* FreeBSD's digest covers a link-local address, OpenBSD's does not. */
 static void test_link_local_addresses_are_in_the_digest_or_not(Fixture *f, gconstpointer data) {
         for (int with_link_local = 0; with_link_local < 2; with_link_local++) {
-                InstanceConfig *c = make_config(false);
+                InstanceConfig *c = fixture_config(false);
                 CarpAdvert a = { .vhid = 1, .advbase = 1, .counter = 5 + (unsigned) with_link_local };
                 IpAddress source, addresses[2];
                 CarpHmac *hmac;
@@ -190,7 +80,7 @@ static void test_link_local_addresses_are_in_the_digest_or_not(Fixture *f, gcons
 /* The advert left with others, after everything else, and did not get out: that is looked at soon, not with the next advert. */
 static void test_a_takeover_that_cannot_be_told_is_given_back(Fixture *f, gconstpointer data) {
         g_assert_cmpint(hear(f, 1, 0, false), ==, CARP_VERDICT_OK);
-        f->sends_later = true;
+        f->send_error = -EINPROGRESS;
         g_assert_cmpint(instance_promote(f->instance, f->now_usec), ==, INSTANCE_VERB_OK);
         assert_effects(f, "han");
         g_assert_cmpuint(f->deadline_usec, >, f->now_usec);
@@ -236,7 +126,7 @@ static void test_an_address_may_be_taken_away_often(Fixture *f, gconstpointer da
 static void test_who_cannot_hold_leaves_the_master_alone(Fixture *f, gconstpointer data) {
         g_assert_cmpint(hear(f, 1, 100, false), ==, CARP_VERDICT_OK);
         g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
-        f->cannot_hold = true;
+        f->hold_error = -EPERM;
         g_assert_cmpint(instance_promote(f->instance, f->now_usec), ==, INSTANCE_VERB_OK);
         g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
         assert_effects(f, "hr");
@@ -244,8 +134,8 @@ static void test_who_cannot_hold_leaves_the_master_alone(Fixture *f, gconstpoint
 
 /* What a peer that signs one address alone is told, by an instance with two. */
 static CarpVerdict verdict_on_a_peer_with_one_address(Fixture *f, bool digest_first) {
-        g_autoptr(InstanceConfig) peer = make_config(false);
-        InstanceConfig *c = make_config(false);
+        g_autoptr(InstanceConfig) peer = fixture_config(false);
+        InstanceConfig *c = fixture_config(false);
         CarpHmac *hmac = carp_hmac_new(&(CarpHmacInput) { .key = peer->carp.key, .n_key_bytes = peer->carp.n_key_bytes, .vhid = 1,
                                                           .addresses = &peer->addresses[0].address, .n_addresses = 1 });
         CarpAdvert a = { .vhid = 1, .advbase = 1, .counter = 5 };
@@ -392,11 +282,11 @@ static void test_a_takeover_takes_until_all_is_said(Fixture *f, gconstpointer da
 }
 
 static void test_a_takeover_that_fails_is_not_counted(Fixture *f, gconstpointer data) {
-        f->cannot_hold = true;
+        f->hold_error = -EPERM;
         timer(f);
         g_assert_cmpint(instance_state(f->instance), ==, ELECTION_STATE_BACKUP);
         g_assert_cmpuint(takeovers(f)->n, ==, 0);
-        f->cannot_hold = false;
+        f->hold_error = 0;
         f->effort_usec = 1;
         g_string_truncate(f->effects, 0);
         win(f);
@@ -442,7 +332,7 @@ static void test_every_transition_counts_for_its_reason(Fixture *f, gconstpointe
 static void test_units_no_longer_waited_for(Fixture *f, gconstpointer data) {
         win(f);
         assert_effects(f, "a");
-        instance_reconfigure(f->instance, make_config(false), f->now_usec);
+        instance_reconfigure(f->instance, fixture_config(false), f->now_usec);
         assert_effects(f, "hn");
 }
 
@@ -463,7 +353,7 @@ static void test_a_failed_unit_is_listed_until_it_is_well(Fixture *f, gconstpoin
 }
 
 static void test_a_failed_unit_gives_the_address_up_where_so_told(Fixture *f, gconstpointer data) {
-        InstanceConfig *c = make_config(false);
+        InstanceConfig *c = fixture_config(false);
 
         c->takeover.demote_on_unit_failure = true;
         instance_reconfigure(f->instance, c, f->now_usec);
@@ -498,7 +388,7 @@ static void restart(Fixture *f, bool units_before_address, uint64_t pause_usec) 
         g_string_truncate(f->effects, 0);
         g_string_truncate(f->states, 0);
         f->now_usec += pause_usec;
-        make_instance(f, units_before_address);
+        make_instance(f, fixture_config(units_before_address));
         e = g_ptr_array_index(read, 0);
         g_assert_cmpstr(e->name, ==, "web");
         g_assert_cmpint(e->units, ==, UNITS_ROLE_MASTER);
@@ -536,7 +426,7 @@ static void test_a_master_that_restarted_for_too_long_is_none(Fixture *f, gconst
 }
 
 static void test_a_restart_that_peers_would_not_wait_for_is_a_stop(Fixture *f, gconstpointer data) {
-        InstanceConfig *c = make_config(false);
+        InstanceConfig *c = fixture_config(false);
         InstanceMemory memory;
 
         win(f);
@@ -630,8 +520,8 @@ static void test_what_is_not_understood_is_nothing(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-#define PLAIN(name, function) g_test_add("/instance/" name, Fixture, NULL, set_up, function, tear_down)
-#define UNITS(name, function) g_test_add("/instance/units/" name, Fixture, "", set_up, function, tear_down)
+#define PLAIN(name, function) g_test_add("/instance/" name, Fixture, NULL, set_up, function, fixture_tear_down)
+#define UNITS(name, function) g_test_add("/instance/units/" name, Fixture, "", set_up, function, fixture_tear_down)
         PLAIN("without-units-the-address-comes-first", test_without_units_the_address_comes_first);
         PLAIN("takeover-latency", test_a_takeover_takes_until_all_is_said);
         PLAIN("takeover-failed", test_a_takeover_that_fails_is_not_counted);
