@@ -6,9 +6,12 @@
 #include <string.h>
 
 /* Follows the ActiveState of some units. Each is asked for once when the connection stands, and then systemd's PropertiesChanged tells; what is asked
- * after its signal is ordered cannot miss a change. Knows no instance and judges nothing. */
+ * after its signal is ordered cannot miss a change. The signal comes from the unit's own name alone, whatever aliases it has, so that is asked for
+ * first; it may be another one when systemd has read its files again. Knows no instance and judges nothing. */
 
 #define SYSTEMD "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER SYSTEMD ".Manager"
 #define SYSTEMD_UNIT SYSTEMD ".Unit"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 #define ANSWER_USEC UINT64_C(5000000)
@@ -17,8 +20,10 @@
 
 typedef struct Unit {
         UnitWatch *watch;
-        char *name, *path;
+        char *name, *path; /* as it was told to us */
+        char *own_path;    /* what match is about */
         sd_bus_slot *match, *question;
+        bool again; /* something happened since it was asked for */
 } Unit;
 
 struct UnitWatch {
@@ -28,7 +33,7 @@ struct UnitWatch {
         GPtrArray *units; /* Unit * */
         GQueue line;      /* Unit *, borrowed: to be asked for */
         unsigned n_asking;
-        sd_bus_slot *owner;
+        sd_bus_slot *owner, *reloading;
 };
 
 static void unit_free(void *data) {
@@ -38,6 +43,7 @@ static void unit_free(void *data) {
         sd_bus_slot_unref(u->question);
         g_free(u->name);
         free(u->path);
+        free(u->own_path);
         g_free(u);
 }
 
@@ -54,6 +60,7 @@ UnitWatch *unit_watch_free(UnitWatch *w) {
         if (!w)
                 return NULL;
         sd_bus_slot_unref(w->owner);
+        sd_bus_slot_unref(w->reloading);
         g_queue_clear(&w->line);
         g_ptr_array_unref(w->units);
         g_free(w);
@@ -62,40 +69,85 @@ UnitWatch *unit_watch_free(UnitWatch *w) {
 
 static void ask_next(UnitWatch *w);
 
-static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Unit *u = userdata;
+/* The end of all questions about it. m: what was answered to the last one; state: NULL: nothing. */
+static void end_question(Unit *u, sd_bus_message *m, const char *state) {
         UnitWatch *w = u->watch;
+
+        w->n_asking--;
+        /* it is busy; the question itself took long enough to be asked again */
+        if (u->again || sd_bus_message_is_method_error(m, SD_BUS_ERROR_NO_REPLY) || sd_bus_message_is_method_error(m, SD_BUS_ERROR_TIMEOUT))
+                g_queue_push_tail(&w->line, u);
+        u->again = false;
+        w->callback(w->userdata, u->name, state);
+        ask_next(w);
+}
+
+static int on_state(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Unit *u = userdata;
         const char *state = NULL;
 
         u->question = sd_bus_slot_unref(u->question);
-        w->n_asking--;
         if (!sd_bus_message_is_method_error(m, NULL))
                 (void) sd_bus_message_read(m, "v", "s", &state);
-        else if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_NO_REPLY) || sd_bus_message_is_method_error(m, SD_BUS_ERROR_TIMEOUT))
-                /* it is busy; the question itself took long enough to be asked again */
-                g_queue_push_tail(&w->line, u);
-        w->callback(w->userdata, u->name, state);
-        ask_next(w);
+        end_question(u, m, state);
+        return 0;
+}
+
+static int ask(Unit *u, const char *path, const char *property, sd_bus_message_handler_t on_answer) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(u->watch->bus, &m, SYSTEMD, path, PROPERTIES, "Get");
+        if (r >= 0)
+                r = sd_bus_message_set_auto_start(m, false);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", SYSTEMD_UNIT, property);
+        if (r >= 0)
+                r = sd_bus_call_async(u->watch->bus, &u->question, m, on_answer, u, ANSWER_USEC);
+        sd_bus_message_unref(m);
+        return r;
+}
+
+static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+static int on_ignored(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return 0;
+}
+
+/* Return: whether its changes will be told from here on. */
+static bool follow(Unit *u, const char *id) {
+        char *path = NULL;
+
+        if (sd_bus_path_encode(SYSTEMD_PATH "/unit", id, &path) < 0)
+                return false;
+        if (u->match && strcmp(path, u->own_path) == 0) {
+                free(path);
+                return true;
+        }
+        u->match = sd_bus_slot_unref(u->match);
+        free(u->own_path);
+        u->own_path = path;
+        return sd_bus_match_signal_async(u->watch->bus, &u->match, SYSTEMD, path, PROPERTIES, "PropertiesChanged", on_changed, on_ignored, u) >= 0;
+}
+
+static int on_id(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Unit *u = userdata;
+        const char *id = NULL;
+
+        u->question = sd_bus_slot_unref(u->question);
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "s", &id) < 0 || !follow(u, id) ||
+            ask(u, u->own_path, "ActiveState", on_state) < 0)
+                end_question(u, m, NULL);
         return 0;
 }
 
 static void ask_next(UnitWatch *w) {
         while (w->bus && w->n_asking < ASKING_MAX && !g_queue_is_empty(&w->line)) {
                 Unit *u = g_queue_pop_head(&w->line);
-                sd_bus_message *m = NULL;
-                int r;
 
                 if (u->question)
-                        continue;
-                r = sd_bus_message_new_method_call(w->bus, &m, SYSTEMD, u->path, PROPERTIES, "Get");
-                if (r >= 0)
-                        r = sd_bus_message_set_auto_start(m, false);
-                if (r >= 0)
-                        r = sd_bus_message_append(m, "ss", SYSTEMD_UNIT, "ActiveState");
-                if (r >= 0)
-                        r = sd_bus_call_async(w->bus, &u->question, m, on_answer, u, ANSWER_USEC);
-                sd_bus_message_unref(m);
-                if (r >= 0)
+                        u->again = true;
+                else if (ask(u, u->path, "Id", on_id) >= 0)
                         w->n_asking++;
         }
 }
@@ -120,15 +172,17 @@ static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-static int on_ignored(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+/* It has read its files again: a name may be an alias now, or of another unit. */
+static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        UnitWatch *w = userdata;
+        int active = true;
+
+        if (sd_bus_message_read(m, "b", &active) < 0 || active)
+                return 0;
+        for (guint k = 0; k < w->units->len; k++)
+                g_queue_push_tail(&w->line, g_ptr_array_index(w->units, k));
+        ask_next(w);
         return 0;
-}
-
-static void follow(Unit *u) {
-        UnitWatch *w = u->watch;
-
-        (void) sd_bus_match_signal_async(w->bus, &u->match, SYSTEMD, u->path, PROPERTIES, "PropertiesChanged", on_changed, on_ignored, u);
-        g_queue_push_tail(&w->line, u);
 }
 
 /* systemd comes to the bus, perhaps after us, or once more. */
@@ -156,8 +210,9 @@ void unit_watch_connected(UnitWatch *w, sd_bus *bus) {
                                       "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
                                       "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" SYSTEMD "'",
                                       on_owner, on_ignored, w);
+        (void) sd_bus_match_signal_async(bus, &w->reloading, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Reloading", on_reloading, on_ignored, w);
         for (guint k = 0; k < w->units->len; k++)
-                follow(g_ptr_array_index(w->units, k));
+                g_queue_push_tail(&w->line, g_ptr_array_index(w->units, k));
         ask_next(w);
 }
 
@@ -166,6 +221,7 @@ void unit_watch_disconnected(UnitWatch *w) {
                 return;
         w->bus = NULL;
         w->owner = sd_bus_slot_unref(w->owner);
+        w->reloading = sd_bus_slot_unref(w->reloading);
         w->n_asking = 0;
         g_queue_clear(&w->line);
         for (guint k = 0; k < w->units->len; k++) {
@@ -173,6 +229,7 @@ void unit_watch_disconnected(UnitWatch *w) {
 
                 u->match = sd_bus_slot_unref(u->match);
                 u->question = sd_bus_slot_unref(u->question);
+                u->again = false;
                 w->callback(w->userdata, u->name, NULL);
         }
 }
@@ -207,8 +264,8 @@ void unit_watch_set(UnitWatch *w, const GPtrArray *units) {
                 u->watch = w;
                 u->name = g_strdup(name);
                 g_ptr_array_add(w->units, u);
-                if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", name, &u->path) >= 0 && w->bus)
-                        follow(u);
+                if (sd_bus_path_encode(SYSTEMD_PATH "/unit", name, &u->path) >= 0 && w->bus)
+                        g_queue_push_tail(&w->line, u);
         }
         ask_next(w);
 }

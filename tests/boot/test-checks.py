@@ -179,6 +179,27 @@ def test_what_counts_as_active(lab):
     wait(lambda: n1.get("Demotion") == 0, "all is well")
 
 
+def test_a_unit_by_another_name(lab):
+    """As mysql.service is mariadb.service on Debian: systemd tells of a unit under its own name alone."""
+    n1, _ = lab.booted(1, lambda node: with_thing(node, f"{hosts.RUNS}\n[Install]\nAlias=other.service"),
+                       **unit_check(unit="other.service", **QUICK), **unit_check("late", "late.service", **QUICK))
+    wait_check(n1, "passing", "thing", "active")
+    n1.systemctl("stop", "thing")
+    wait_check(n1, "failing", "thing", "inactive")
+    n1.systemctl("start", "other")
+    wait_check(n1, "passing", "thing", "active")
+    # a name that it gets while it is looked at
+    check(said(n1, "late")[0] == "failing", said(n1, "late"))
+    os.symlink("thing.service", f"{n1.root}/etc/systemd/system/late.service")
+    n1.systemctl("daemon-reload")
+    wait_check(n1, "passing", "late", "active")
+    n1.systemctl("stop", "thing")
+    wait_check(n1, "failing", "late", "inactive")
+    n1.systemctl("start", "thing")
+    wait_check(n1, "passing", "late", "active")
+    wait(lambda: n1.get("Demotion") == 0, "all is well")
+
+
 def test_rise_fall_and_interval(lab):
     n1, _ = lab.booted(1, with_thing, **unit_check(Interval="1s", Fall=3, Rise=2))
     wait_check(n1, "passing", "thing", "active")
