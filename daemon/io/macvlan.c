@@ -55,6 +55,7 @@ struct MacvlanControl {
         struct nl_sock *socket; /* NULL: not needed yet */
         TakeDown *take_down;    /* likewise */
         AutoFd groups;          /* likewise; a socket that hears the solicited-node groups */
+        unsigned n_open;
 };
 
 struct Macvlan {
@@ -268,6 +269,7 @@ int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, cons
         if (r < 0)
                 return r;
         m->control = c;
+        c->n_open++;
         memcpy(m->mac, spec->mac, MAC_BYTES);
         if (existing && !is_ours(existing, spec))
                 return -EEXIST;
@@ -285,6 +287,7 @@ int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, cons
         r = build_own(&m->own, m->ifindex, m->mac);
         if (r < 0)
                 return r;
+        take_down_reserve(c->take_down, c->n_open);
         *ret = g_steal_pointer(&m);
         return 0;
 }
@@ -319,6 +322,8 @@ void macvlan_expect(Macvlan *m, const IpPrefix *addresses, size_t n) {
 Macvlan *macvlan_close(Macvlan *m) {
         if (!m)
                 return NULL;
+        if (m->control)
+                m->control->n_open--;
         macvlan_expect(m, NULL, 0);
         g_array_unref(m->groups);
         nlmsg_free(m->own);

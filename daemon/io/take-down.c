@@ -117,6 +117,13 @@ void take_down_cancel(TakeDown *t, int ifindex) {
                         g_array_remove_index_fast(t->due, k - 1);
 }
 
+void take_down_reserve(TakeDown *t, unsigned n) {
+        guint n_due = t->due->len;
+
+        g_array_set_size(t->due, n_due + n);
+        g_array_set_size(t->due, n_due);
+}
+
 void take_down_add(TakeDown *t, int ifindex) {
         take_down_cancel(t, ifindex);
         g_array_append_val(t->due, ifindex);
