@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "instance-log.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "util/log.h"
@@ -125,6 +127,18 @@ void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTr
                           "%s: stood still for a dead interval, suspended, frozen or starved; others may have taken over", name);
 }
 
+/* One that waited for its fellows until it was too late: that lasts no longer than a pass of the loop, which began at now_usec. */
+static void log_send_failed(const InstanceConfig *c, const LogField *fields, int error, uint64_t now_usec, const char *more) {
+        if (error == -ETIME)
+                log_write(LOG_WARNING, MESSAGE_ID_SEND_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
+                          "%s: an advert was not sent on %s, as it was too late for it: stood still for %" PRIu64
+                          " ms, suspended, frozen or starved%s",
+                          c->name, c->interface, (clock_usec() - now_usec) / USEC_PER_MSEC, more);
+        else
+                log_write(LOG_WARNING, MESSAGE_ID_SEND_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
+                          "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
+}
+
 /**
  * instance_log_notice() - a line about what went wrong without a role change
  * @error: negative errno, or 0
@@ -156,8 +170,7 @@ void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notic
                           "%s: the kernel refused an address on %s: %m%s", c->name, c->interface, more);
                 break;
         case INSTANCE_NOTICE_SEND_FAILED:
-                log_write(LOG_WARNING, MESSAGE_ID_SEND_FAILED_STR, fields, -error, __FILE__, __LINE__, __func__,
-                          "%s: an advert could not be sent on %s: %m%s", c->name, c->interface, more);
+                log_send_failed(c, fields, error, now_usec, more);
                 break;
         case INSTANCE_NOTICE_CONFLICT:
                 fields[N_FIELDS - 3] = (LogField) { "VIPD_MAC", instance_conflict_mac(i) };

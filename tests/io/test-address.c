@@ -27,8 +27,11 @@ static const Case ipv6 = { "2001:db8::1/64", "2001:db8::100/64", "2001:db8::50/1
 
 typedef struct Fixture {
         AutoFd there;
+        sd_event *event;
         AddressSocket *socket;
         Address *address;
+        unsigned n_refused;
+        int refusal;
         AddressWatch watch;
         int ifindex;
 } Fixture;
@@ -46,6 +49,7 @@ static void set_up(Fixture *f, gconstpointer data) {
         lab_move_back(home);
         f->ifindex = lab_ifindex("eth0");
         g_assert_cmpint(address_socket_new(&f->socket), ==, 0);
+        g_assert_cmpint(sd_event_new(&f->event), >=, 0);
         address_watch_open(&f->watch, &vip);
 }
 
@@ -53,6 +57,7 @@ static void tear_down(Fixture *f, gconstpointer data) {
         auto_fd_clear(&f->watch.fd);
         address_free(f->address);
         address_socket_free(f->socket);
+        sd_event_unref(f->event);
         auto_fd_clear(&f->there);
 }
 
@@ -262,6 +267,103 @@ static void test_refusal_is_told(Fixture *f, gconstpointer data) {
         g_assert_cmpint(address_hold(f->address), ==, -EACCES);
 }
 
+static void on_refused(void *userdata, int error) {
+        Fixture *f = userdata;
+
+        f->n_refused++;
+        f->refusal = error;
+}
+
+/* The address of the case, held, and renewed with others from now on. */
+static void hold_and_renew(Fixture *f, const char *vip) {
+        g_assert_cmpint(address_socket_watch(f->socket, f->event), >=, 0);
+        make(f, vip, 100);
+        address_on_refusal(f->address, on_refused, f);
+        g_assert_cmpint(address_hold(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_new, 1);
+        g_assert_cmpint(address_renew(f->address, UINT64_MAX), ==, 0);
+}
+
+/* All that the kernel has said by now. Its answers come before the call that asked is over. */
+static void run_what_is_ready(Fixture *f) {
+        while (sd_event_run(f->event, 0) > 0)
+                ;
+        address_watch_read(&f->watch);
+}
+
+static void test_renewals_leave_with_the_flush(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        hold_and_renew(f, c->vip);
+        g_assert_cmpint(address_renew(f->address, UINT64_MAX), ==, 0);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->watch.n_new, ==, 1);
+        address_socket_flush(f->socket);
+        address_watch_await(&f->watch, &f->watch.n_new, 2);
+        address_socket_flush(f->socket);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->watch.n_new, ==, 2); /* asked for twice, and once is enough */
+        g_assert_cmpuint(f->n_refused, ==, 0);
+}
+
+/* By the kernel, when nobody waits for its answer; and whoever is renewed with it is. */
+static void test_a_renewal_is_refused_later(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        IpPrefix other = lab_prefix("198.51.100.1");
+        g_autoptr(Address) well = NULL;
+        Fixture of_other = { 0 };
+
+        hold_and_renew(f, c->vip);
+        ip("link add second0 type veth peer name second1");
+        g_assert_cmpint(address_new(&well, f->socket, lab_ifindex("second0"), &other, 100, 0), ==, 0);
+        address_on_refusal(well, on_refused, &of_other);
+        address_watch_open(&of_other.watch, &other.address);
+        g_assert_cmpint(address_renew(well, UINT64_MAX), ==, 0);
+        ip("link del eth0");
+        address_socket_flush(f->socket);
+        g_assert_cmpuint(f->n_refused, ==, 0);
+        lab_run_until(f->event, &f->n_refused, 1);
+        g_assert_cmpint(f->refusal, ==, -ENODEV);
+        address_watch_await(&of_other.watch, &of_other.watch.n_new, 1);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->n_refused, ==, 1);
+        g_assert_cmpuint(of_other.n_refused, ==, 0);
+        auto_fd_clear(&of_other.watch.fd);
+}
+
+/* Who is no holder any more must not become one by what he said before, nor by what he should have said long ago. */
+static void test_no_renewal_outlives_its_address(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+
+        hold_and_renew(f, c->vip);
+        g_assert_cmpint(address_drop(f->address), ==, 0);
+        address_watch_await(&f->watch, &f->watch.n_gone, 1);
+        address_socket_flush(f->socket);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->watch.n_new, ==, 1);
+        g_assert_false(is_usable(c->vip));
+        /* too late */
+        g_assert_cmpint(address_renew(f->address, lab_now_usec() - 1), ==, 0);
+        address_socket_flush(f->socket);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->watch.n_new, ==, 1);
+        g_assert_false(is_usable(c->vip));
+        /* gone altogether, before it leaves and before its answer comes */
+        g_assert_cmpint(address_renew(f->address, UINT64_MAX), ==, 0);
+        f->address = address_free(f->address);
+        address_socket_flush(f->socket);
+        run_what_is_ready(f);
+        g_assert_false(is_usable(c->vip));
+        make(f, c->vip, 100);
+        address_on_refusal(f->address, on_refused, f);
+        ip("link del eth0");
+        g_assert_cmpint(address_renew(f->address, UINT64_MAX), ==, 0);
+        address_socket_flush(f->socket);
+        f->address = address_free(f->address);
+        run_what_is_ready(f);
+        g_assert_cmpuint(f->n_refused, ==, 0);
+}
+
 typedef struct Connection {
         AutoFd server, client;
 } Connection;
@@ -350,6 +452,12 @@ int main(int argc, char **argv) {
         CASE("never-chosen-as-source-ipv6", ipv6, test_never_chosen_as_source);
         CASE("answer-is-to-this-request", ipv4, test_answer_is_to_this_request);
         CASE("refusal-is-told", ipv6, test_refusal_is_told);
+        CASE("renewals-leave-with-the-flush-ipv4", ipv4, test_renewals_leave_with_the_flush);
+        CASE("renewals-leave-with-the-flush-ipv6", ipv6, test_renewals_leave_with_the_flush);
+        CASE("a-renewal-is-refused-later-ipv4", ipv4, test_a_renewal_is_refused_later);
+        CASE("a-renewal-is-refused-later-ipv6", ipv6, test_a_renewal_is_refused_later);
+        CASE("no-renewal-outlives-its-address-ipv4", ipv4, test_no_renewal_outlives_its_address);
+        CASE("no-renewal-outlives-its-address-ipv6", ipv6, test_no_renewal_outlives_its_address);
         CASE("connection-survives-renewals-ipv4", ipv4, test_connection_survives_renewals);
         CASE("connection-survives-renewals-ipv6", ipv6, test_connection_survives_renewals);
         return g_test_run();

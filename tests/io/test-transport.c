@@ -452,6 +452,141 @@ static bool is_carp6(const uint8_t *frame, size_t n) {
         return frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == CARP_PROTOCOL;
 }
 
+/* Who waits in the outbox, and what became of him. */
+typedef struct Sender {
+        unsigned n_told;
+        int error;
+} Sender;
+
+static void on_sent(void *userdata, int error) {
+        Sender *s = userdata;
+
+        s->n_told++;
+        s->error = error;
+}
+
+/* Number k, as an advert's advskew says; a short one is refused by the kernel, and by itself. */
+static void send_soon(Fixture *f, Sender *s, uint8_t k, uint64_t until_usec, bool is_short) {
+        const CarpAdvert advert = { .vhid = VHID, .advskew = k };
+        IpFrame ip = { .source = lab_address("192.0.2.1"), .destination = carp_group_ipv4 };
+        uint8_t payload[CARP_PAYLOAD_BYTES], frame[IP_FRAME_BYTES_MAX];
+        size_t n;
+
+        memcpy(ip.source_mac, mac_here, MAC_BYTES);
+        ip_frame_multicast_mac(&ip.destination, ip.destination_mac);
+        carp_encode(&advert, payload);
+        n = ip_frame_build(&ip, payload, frame);
+        g_assert_cmpint(transport_port_send_soon(f->port, frame, is_short ? 10 : n, until_usec, on_sent, s), ==, -EINPROGRESS);
+        g_assert_cmpuint(s->n_told, ==, 0);
+}
+
+static void assert_hears(const Fixture *f, uint8_t k) {
+        uint8_t frame[1500];
+
+        (void) hear(f, is_carp, frame);
+        g_assert_cmpuint(frame[14 + 20 + 2], ==, k);
+}
+
+static void test_what_waits_leaves_together_and_in_order(Fixture *f, gconstpointer data) {
+        struct pollfd p = { .fd = f->outside, .events = POLLIN };
+        uint8_t frame[1500];
+        Sender senders[100] = { 0 }; /* more than leave together */
+
+        listen_for(f, AF_INET);
+        transport_gather(f->transport);
+        while (poll(&p, 1, 0) > 0)
+                (void) recv(f->outside, frame, sizeof(frame), 0);
+        for (uint8_t k = 0; k < 50; k++)
+                send_soon(f, &senders[k], k, UINT64_MAX, false);
+        while (poll(&p, 1, 0) > 0)
+                g_assert_false(is_carp(frame, (size_t) recv(f->outside, frame, sizeof(frame), 0)));
+        for (uint8_t k = 50; k < 100; k++)
+                send_soon(f, &senders[k], k, UINT64_MAX, false);
+        transport_flush(f->transport);
+        for (uint8_t k = 0; k < 100; k++) {
+                assert_hears(f, k);
+                g_assert_cmpuint(senders[k].n_told, ==, 1);
+                g_assert_cmpint(senders[k].error, ==, 0);
+        }
+        /* from here on nobody waits */
+        g_assert_cmpint(transport_port_send_soon(f->port, frame, build(AF_INET, VHID, frame), UINT64_MAX, on_sent, &senders[0]), ==, 0);
+        g_assert_cmpuint(senders[0].n_told, ==, 1);
+}
+
+/* What is said at once is not said before what was said earlier. */
+static void test_what_waits_leaves_before_what_does_not(Fixture *f, gconstpointer data) {
+        uint8_t frame[IP_FRAME_BYTES_MAX];
+        Sender s = { 0 };
+
+        listen_for(f, AF_INET);
+        transport_gather(f->transport);
+        send_soon(f, &s, 1, UINT64_MAX, false);
+        g_assert_cmpint(transport_port_send_frame(f->port, frame, build(AF_INET, VHID, frame)), ==, 0);
+        g_assert_cmpuint(s.n_told, ==, 1);
+        assert_hears(f, 1);
+        assert_hears(f, 100);
+        transport_flush(f->transport);
+        g_assert_cmpuint(s.n_told, ==, 1);
+}
+
+static void test_what_is_too_late_is_not_sent(Fixture *f, gconstpointer data) {
+        Sender late = { 0 }, in_time = { 0 };
+
+        listen_for(f, AF_INET);
+        transport_gather(f->transport);
+        send_soon(f, &late, 1, lab_now_usec() - 1, false);
+        send_soon(f, &in_time, 2, lab_now_usec() + DEADLINE_USEC, false);
+        transport_flush(f->transport);
+        g_assert_cmpint(late.error, ==, -ETIME);
+        g_assert_cmpint(in_time.error, ==, 0);
+        g_assert_cmpuint(late.n_told + in_time.n_told, ==, 2);
+        assert_hears(f, 2);
+}
+
+/* By the kernel, for a reason of its own or that of all. */
+static void test_who_is_refused_holds_nobody_up(Fixture *f, gconstpointer data) {
+        Sender senders[5] = { 0 };
+
+        listen_for(f, AF_INET);
+        transport_gather(f->transport);
+        for (uint8_t k = 0; k < 5; k++)
+                send_soon(f, &senders[k], k, UINT64_MAX, k == 0 || k == 2 || k == 3);
+        transport_flush(f->transport);
+        for (uint8_t k = 0; k < 5; k++) {
+                g_assert_cmpuint(senders[k].n_told, ==, 1);
+                g_assert_cmpint(senders[k].error, ==, k == 1 || k == 4 ? 0 : -EINVAL);
+        }
+        assert_hears(f, 1);
+        assert_hears(f, 4);
+        memset(senders, 0, sizeof(senders));
+        ip("link set eth0 down");
+        transport_gather(f->transport);
+        for (uint8_t k = 0; k < 5; k++)
+                send_soon(f, &senders[k], k, UINT64_MAX, false);
+        transport_flush(f->transport);
+        for (uint8_t k = 0; k < 5; k++) {
+                g_assert_cmpuint(senders[k].n_told, ==, 1);
+                g_assert_cmpint(senders[k].error, ==, -ENETDOWN);
+        }
+}
+
+static void test_who_is_gone_is_not_told(Fixture *f, gconstpointer data) {
+        Sender gone = { 0 }, stays = { 0 };
+
+        listen_for(f, AF_INET);
+        transport_gather(f->transport);
+        send_soon(f, &gone, 1, UINT64_MAX, false);
+        send_soon(f, &stays, 2, UINT64_MAX, false);
+        transport_forget(f->transport, &gone);
+        /* nor does the port's last user take anything with it */
+        f->port = transport_port_release(f->port);
+        g_assert_cmpuint(gone.n_told, ==, 0);
+        g_assert_cmpuint(stays.n_told, ==, 1);
+        assert_hears(f, 1);
+        assert_hears(f, 2);
+        transport_flush(f->transport);
+}
+
 /* By the kernel's own routing, from the source we say, and with the TTL that CARP demands. */
 static void test_unicast(Fixture *f, gconstpointer data) {
         int family = GPOINTER_TO_INT(data);
@@ -635,6 +770,11 @@ int main(int argc, char **argv) {
         CASE("announcement", 0, test_announcement);
         CASE("first-send-after-a-link-was-down", 0, test_first_send_after_a_link_was_down);
         CASE("interface-gone", 0, test_interface_gone);
+        CASE("what-waits-leaves-together-and-in-order", 0, test_what_waits_leaves_together_and_in_order);
+        CASE("what-waits-leaves-before-what-does-not", 0, test_what_waits_leaves_before_what_does_not);
+        CASE("what-is-too-late-is-not-sent", 0, test_what_is_too_late_is_not_sent);
+        CASE("who-is-refused-holds-nobody-up", 0, test_who_is_refused_holds_nobody_up);
+        CASE("who-is-gone-is-not-told", 0, test_who_is_gone_is_not_told);
         CASE("unicast-ipv4", AF_INET, test_unicast);
         CASE("unicast-ipv6", AF_INET6, test_unicast);
         CASE("chatter-does-not-hide-a-warning", 0, test_chatter_does_not_hide_a_warning);

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "util/log.h"
 #include "util/message-ids.h"
+#include "util/time-util.h"
 
 /* What is said of a real instance when things happen to it: which event, how often, with which fields. The kernel below it and the log
  * above it are this test's. */
@@ -243,6 +245,20 @@ static void test_adverts_that_cannot_be_sent_are_told(Fixture *f, gconstpointer 
         g_assert_cmpstr(line(f, f->lines->len - 1)->reason, ==, "send-failed");
 }
 
+/* Not by the name of an error, which is no error of the kernel's, but by what happened. */
+static void test_an_advert_that_was_too_late_is_told(Fixture *f, gconstpointer data) {
+        unsigned long long msec = 0;
+
+        g_ptr_array_set_size(f->lines, 0);
+        instance_log_notice(&f->log, f->instance, INSTANCE_NOTICE_SEND_FAILED, -ETIME, clock_usec() - 3 * SEC / 2);
+        g_assert_cmpstr(line(f, 0)->id, ==, MESSAGE_ID_SEND_FAILED_STR);
+        g_assert_null(strstr(line(f, 0)->text, g_strerror(ETIME)));
+        g_assert_cmpint(sscanf(line(f, 0)->text, "web: an advert was not sent on eth0, as it was too late for it: stood still for %llu ms, suspended", &msec),
+                        ==, 1);
+        g_assert_cmpuint(msec, >=, 1500);
+        g_assert_cmpuint(msec, <, 30000);
+}
+
 static void test_a_flood_of_one_kind_is_bounded_and_counted(Fixture *f, gconstpointer data) {
         for (unsigned k = 0; k < 1000; k++)
                 instance_log_notice(&f->log, f->instance, INSTANCE_NOTICE_SEND_FAILED, -EIO, f->now_usec + k);
@@ -405,6 +421,7 @@ int main(int argc, char **argv) {
         ADD(a_refused_address_is_told_with_the_error);
         ADD(a_lease_that_cannot_be_renewed_is_told);
         ADD(adverts_that_cannot_be_sent_are_told);
+        ADD(an_advert_that_was_too_late_is_told);
         ADD(a_flood_of_one_kind_is_bounded_and_counted);
         ADD(a_fight_over_the_role_is_bounded_and_counted);
         ADD(a_conflict_is_told_with_the_mac_and_so_is_its_end);

@@ -311,6 +311,45 @@ static void test_a_takeover_takes_until_the_units_are_up(Fixture *f, gconstpoint
         g_assert_cmpuint(takeovers(f)->sum_usec, ==, SEC);
 }
 
+/* An advert counts when it has left, or is refused; until then it is neither. */
+static void test_an_advert_that_waits_counts_when_it_has_left(Fixture *f, gconstpointer data) {
+        const InstanceStatistics *s = instance_statistics(f->instance);
+
+        f->send_error = -EINPROGRESS;
+        win(f);
+        g_assert_cmpuint(s->adverts_sent + s->send_errors, ==, 0);
+        instance_on_sent(f->instance, 0, f->now_usec);
+        g_assert_cmpuint(s->adverts_sent, ==, 1);
+        timer(f);
+        instance_on_sent(f->instance, -ETIME, f->now_usec);
+        g_assert_cmpuint(s->adverts_sent, ==, 1);
+        g_assert_cmpuint(s->send_errors, ==, 1);
+        g_assert_cmpint(instance_demote(f->instance, SEC, f->now_usec), ==, INSTANCE_VERB_OK);
+        g_assert_true(g_str_has_suffix(f->effects->str, "rb"));
+        g_assert_cmpuint(s->bow_outs_sent, ==, 0);
+        instance_on_sent(f->instance, 0, f->now_usec);
+        g_assert_cmpuint(s->bow_outs_sent, ==, 1);
+        g_assert_cmpuint(s->adverts_sent, ==, 1);
+}
+
+/* Whoever hears none of its adverts has taken over. */
+static void test_a_master_whose_adverts_all_come_too_late_gives_up(Fixture *f, gconstpointer data) {
+        unsigned n = 0;
+
+        f->send_error = -EINPROGRESS;
+        win(f);
+        instance_on_sent(f->instance, 0, f->now_usec);
+        while (instance_state(f->instance) == ELECTION_STATE_MASTER) {
+                g_assert_cmpuint(n++, <, 100);
+                g_string_truncate(f->effects, 0);
+                timer(f);
+                if (strchr(f->effects->str, 'a'))
+                        instance_on_sent(f->instance, -ETIME, f->now_usec);
+        }
+        g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_SEND_FAILED);
+        g_assert_nonnull(strchr(f->effects->str, 'r'));
+}
+
 static void test_every_transition_counts_for_its_reason(Fixture *f, gconstpointer data) {
         const InstanceStatistics *s = instance_statistics(f->instance);
         uint64_t n = 0;
@@ -526,6 +565,8 @@ int main(int argc, char **argv) {
         PLAIN("takeover-latency", test_a_takeover_takes_until_all_is_said);
         PLAIN("takeover-failed", test_a_takeover_that_fails_is_not_counted);
         PLAIN("takeover-untold", test_a_takeover_that_cannot_be_told_is_given_back);
+        PLAIN("advert-that-waits", test_an_advert_that_waits_counts_when_it_has_left);
+        PLAIN("adverts-too-late", test_a_master_whose_adverts_all_come_too_late_gives_up);
         PLAIN("transitions-by-reason", test_every_transition_counts_for_its_reason);
         UNITS("takeover-latency", test_a_takeover_takes_until_the_units_are_up);
         UNITS("the-address-waits", test_the_address_waits_for_the_units);
