@@ -586,19 +586,22 @@ static bool is_claimed(void *userdata, const char *name, const char *interface, 
         return false;
 }
 
-static void lock_records(Manager *m) {
+/* Two in one directory would most likely be two of the same elections, which do not hear each other on one host: both masters, and each takes away
+ * the addresses of the other when it leaves. */
+static int lock_records(Manager *m) {
         if (!m->runtime_dir)
-                return;
+                return 0;
         m->lock = record_lock(m->runtime_dir);
         if (m->lock == -ENOENT)
                 log_warning("%s does not exist: what is held is not noted there, and who cleans up after a crash will not find it; create it for this "
                             "user, or name another by --runtime-dir=",
                             m->runtime_dir);
         if (m->lock != -EWOULDBLOCK)
-                return;
-        log_warning("%s is that of another vipd, which runs: what it holds is left alone, and what this one holds is not noted there",
-                    m->runtime_dir);
-        g_clear_pointer(&m->runtime_dir, g_free);
+                return 0;
+        log_error("Another vipd runs, and %s is its directory. A second one beside it needs others, by --config-dir=, --runtime-dir= and --state-dir=, and no "
+                  "VHID that the first one has on the same interface",
+                  m->runtime_dir);
+        return m->lock;
 }
 
 static void on_pass_begins(void *userdata) {
@@ -622,6 +625,9 @@ int manager_start(Manager *m, GPtrArray *handover) {
         RecordTools tools;
         int r;
 
+        r = lock_records(m);
+        if (r < 0)
+                return r;
         r = address_socket_new(&m->io.addresses);
         if (r >= 0)
                 r = address_socket_watch(m->io.addresses, m->io.event);
@@ -644,7 +650,6 @@ int manager_start(Manager *m, GPtrArray *handover) {
         (void) sd_event_source_set_priority(m->save, EVENT_PRIORITY_IDLE);
         alarms_observe(m->io.alarms, ALARM_LANE_TIMER, on_pass_begins, on_pass_ends, m);
         alarms_observe(m->io.alarms, ALARM_LANE_NEIGHBOUR, NULL, on_quiet_pass_ends, m);
-        lock_records(m);
         tools = (RecordTools) { .links = m->links, .addresses = m->io.addresses, .macvlans = m->io.macvlans, .arp_scope = m->io.arp_scope };
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +13,19 @@
 
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/time-util.h"
 
 /* NAME.held in the runtime directory: on the first line the interface that bears the addresses, which may be the device of a virtual MAC, an address
  * with its prefix length on each other. It says what may be held,
  * not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing. Whoever cleans up looks at the kernel,
- * and leaves alone what somebody configured for ever. Whose records these are says a lock, which dies with its process: a second vipd and an
- * untimely cleanup take nothing from the first. */
+ * and leaves alone what somebody configured for ever. Whose records these are says a lock, which dies with its process: a second vipd, which
+ * does not start, and an untimely cleanup take nothing from the first. */
 
 #define SUFFIX ".held"
 #define ARP_SUFFIX ".arp"
 #define LOCK "lock"
+#define LOCK_USEC USEC_PER_SEC
+#define LOCK_AGAIN_MSEC 10
 
 static char *path_of(const char *runtime_dir, const char *name) {
         return g_strdup_printf("%s/%s" SUFFIX, runtime_dir, name);
@@ -38,7 +42,12 @@ static int lock(const char *runtime_dir, int flags) {
 }
 
 int record_lock(const char *runtime_dir) {
-        return lock(runtime_dir, O_CREAT);
+        uint64_t end_usec = clock_usec() + LOCK_USEC;
+        int r;
+
+        while ((r = lock(runtime_dir, O_CREAT)) == -EWOULDBLOCK && clock_usec() < end_usec)
+                (void) poll(NULL, 0, LOCK_AGAIN_MSEC);
+        return r;
 }
 
 /* GLib's word for it is lost on those who look up an errno. */

@@ -11,7 +11,7 @@
 #include "io/macvlan.h"
 
 /* Makes the records of this directory ours: a file descriptor, which is to be kept open as long as they are, or -errno. -EWOULDBLOCK: another
- * vipd lives, and its addresses are not to be touched. */
+ * vipd lives, and its addresses are not to be touched. Waits a second for whoever cleans up. */
 int record_lock(const char *runtime_dir);
 int record_write(const char *runtime_dir, const InstanceConfig *config); /* NAME.held; 0 or -errno */
 void record_remove(const char *runtime_dir, const char *name);

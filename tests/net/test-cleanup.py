@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a vipd that was killed has left: who cleans up drops it, and nothing else."""
 
+import fcntl
 import os
 
 import lab as L
 from lab import VIP, VIP6, check, instance, now, wait
 
 ADDRESSES = (VIP, VIP6)
+POLL = 7  # the system call
 
 
 def clean_up(host, **environment):
@@ -87,20 +89,52 @@ def test_a_daemon_that_lives_is_left_alone(lab):
     check_untouched(lab, n1, a, at)
 
 
-def test_a_second_daemon_takes_nothing_from_the_first(lab):
-    """One that somebody starts by hand, to try a configuration."""
+def test_a_second_daemon_does_not_start(lab):
+    """Somebody runs vipd by hand, and the service runs already."""
     (n1,) = lab.nodes(1)
     a = living_master(n1)
     at = now()
-    directory = f"{n1.room}/trial"
-    os.mkdir(directory)
-    n1.write_config(directory, {"trial": instance(("192.0.2.60",), vhid=9)})
-    b = n1.vipd({}, f"--config-dir={directory}")
+    b = n1.vipd(addresses=ADDRESSES, VIP_Lease="no")
+    b.wait_line("error: Another vipd runs, and .*/runtime is its directory")
+    check(b.end() == 1, "and that is its exit status")
+    check_untouched(lab, n1, a, at)
+
+
+def test_a_second_daemon_beside_the_first(lab):
+    """One that somebody starts by hand, to try a configuration: told so, in directories of its own."""
+    (n1,) = lab.nodes(1)
+    a = living_master(n1)
+    at = now()
+    options = []
+    for kind in ("config", "runtime", "state"):
+        path = f"{n1.room}/trial-{kind}"
+        os.mkdir(path)
+        os.chown(path, L.UID, L.UID)
+        options.append(f"--{kind}-dir={path}")
+    n1.write_config(f"{n1.room}/trial-config", {"trial": instance(("192.0.2.60",), vhid=9)})
+    b = n1.vipd({"web": instance(ADDRESSES, VIP_Lease="no")}, *options)
     b.wait_state("master", "trial")
-    b.wait_line("another vipd")
     check_untouched(lab, n1, a, at)
     b.stop()
     check_untouched(lab, n1, a, at)
+
+
+def test_a_daemon_waits_for_a_cleanup(lab):
+    """Which is over soon."""
+    (n1,) = lab.nodes(1)
+    os.makedirs(f"{n1.room}/runtime")
+    lock = os.open(f"{n1.room}/runtime/lock", os.O_RDWR | os.O_CREAT, 0o600)
+    os.chown(lock, L.UID, L.UID)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    a = n1.vipd()
+
+    def waits():
+        with open(f"/proc/{a.pid}/comm") as comm, open(f"/proc/{a.pid}/syscall") as call:
+            return comm.read() == "vipd\n" and call.read().startswith(f"{POLL} ")
+
+    wait(waits, "it waits")
+    os.close(lock)
+    a.wait_state("master")
 
 
 if __name__ == "__main__":
