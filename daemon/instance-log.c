@@ -14,16 +14,11 @@
  * of them; the manager calls it. */
 
 /* No election in its right mind changes its role so often; two that fight may do it a hundred times a second. */
-#define TRANSITIONS_BURST 100
-#define TRANSITIONS_USEC (10 * USEC_PER_SEC)
-#define NOTICES_BURST 3
-#define NOTICES_USEC (60 * USEC_PER_SEC)
+static const RateRule transitions_rule = { .interval_usec = 10 * USEC_PER_SEC, .burst = 100 };
+static const RateRule notices_rule = { .interval_usec = 60 * USEC_PER_SEC, .burst = 3 };
 /* Senders can be forged: of one cause so many are named. */
-#define DIAGNOSES_BURST 4
-#define DIAGNOSES_USEC (600 * USEC_PER_SEC)
-
-#define CHECKS_BURST 20
-#define CHECKS_USEC (60 * USEC_PER_SEC)
+static const RateRule diagnoses_rule = { .interval_usec = 600 * USEC_PER_SEC, .burst = 4 };
+static const RateRule checks_rule = { .interval_usec = 60 * USEC_PER_SEC, .burst = 20 };
 
 #define N_FIELDS 10
 #define EXPLANATION_BYTES 160
@@ -54,16 +49,8 @@ static LogField *facts(Facts *f, const Instance *i, ElectionState state, const c
         return f->fields;
 }
 
-void instance_log_init(InstanceLog *l) {
-        *l = (InstanceLog) { .transitions = { .interval_usec = TRANSITIONS_USEC, .burst = TRANSITIONS_BURST } };
-        l->checks = (RateLimit) { .interval_usec = CHECKS_USEC, .burst = CHECKS_BURST };
-        for (size_t k = 0; k < N_INSTANCE_NOTICES; k++)
-                l->notices[k] = (RateLimit) { .interval_usec = NOTICES_USEC, .burst = NOTICES_BURST };
-}
-
 void instance_log_done(InstanceLog *l) {
         g_clear_pointer(&l->failing, g_hash_table_unref);
-        g_clear_pointer(&l->diagnoses, g_free);
 }
 
 static const CheckConfig *find_config(const Instance *i, const char *name) {
@@ -116,7 +103,7 @@ void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTr
         uint64_t n_suppressed;
         Facts f;
 
-        if (!ratelimit_pass(&l->transitions, now_usec, &n_suppressed))
+        if (!ratelimit_pass(&l->transitions, &transitions_rule, now_usec, &n_suppressed))
                 return;
         fields = facts(&f, i, t->to, from, t->reason);
         log_write(LOG_NOTICE, MESSAGE_ID_STATE_CHANGE_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: %s -> %s (%s)%s%s",
@@ -153,7 +140,7 @@ void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notic
         /* once is enough: it is put back each time, and the statistics count */
         if (notice == INSTANCE_NOTICE_ADDRESS_RESTORED && l->restored_told)
                 return;
-        if (!ratelimit_pass(&l->notices[notice], now_usec, &n_suppressed))
+        if (!ratelimit_pass(&l->notices[notice], &notices_rule, now_usec, &n_suppressed))
                 return;
         (void) ratelimit_format(n_suppressed, more);
         fields = facts(&f, i, instance_state(i), NULL, instance_reason(i));
@@ -234,7 +221,7 @@ void instance_log_check(InstanceLog *l, const Instance *i, const char *name, con
         };
         uint64_t n_suppressed;
 
-        if (!is_news(l, check, before) || !ratelimit_pass(&l->checks, now_usec, &n_suppressed))
+        if (!is_news(l, check, before) || !ratelimit_pass(&l->checks, &checks_rule, now_usec, &n_suppressed))
                 return;
         (void) g_snprintf(demotion, sizeof(demotion), "%u", instance_demotion(i));
         /* one that decides alone says nothing of what others add up to */
@@ -249,15 +236,6 @@ void instance_log_check(InstanceLog *l, const Instance *i, const char *name, con
                   *check->output != '\0' ? ": " : "", check->output, counts, more);
 }
 
-static RateLimit *diagnosis_limit(InstanceLog *l, DiagnosisCause cause) {
-        if (!l->diagnoses) {
-                l->diagnoses = g_new(RateLimit, N_DIAGNOSIS_CAUSES);
-                for (size_t k = 0; k < N_DIAGNOSIS_CAUSES; k++)
-                        l->diagnoses[k] = (RateLimit) { .interval_usec = DIAGNOSES_USEC, .burst = DIAGNOSES_BURST };
-        }
-        return &l->diagnoses[cause];
-}
-
 /**
  * instance_log_diagnosis() - a line about a host that does not fit; its source is the line's peer
  */
@@ -267,7 +245,7 @@ void instance_log_diagnosis(InstanceLog *l, const Instance *i, const Diagnosis *
         uint64_t n_suppressed;
         Facts f;
 
-        if (!ratelimit_pass(diagnosis_limit(l, d->cause), now_usec, &n_suppressed))
+        if (!ratelimit_pass(&l->diagnoses[d->cause], &diagnoses_rule, now_usec, &n_suppressed))
                 return;
         fields = facts(&f, i, instance_state(i), NULL, instance_reason(i));
         for (size_t k = 0; k < N_FIELDS && fields[k].name; k++)

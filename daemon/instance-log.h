@@ -6,13 +6,11 @@
 #include "util/ratelimit.h"
 
 typedef struct InstanceLog {
-        RateLimit transitions, checks, notices[N_INSTANCE_NOTICES];
-        RateLimit *diagnoses; /* [N_DIAGNOSIS_CAUSES]; NULL: there was never one */
-        GHashTable *failing;  /* names of checks: it has been said that they fail; NULL: of none */
+        RateLimit transitions, checks, notices[N_INSTANCE_NOTICES], diagnoses[N_DIAGNOSIS_CAUSES];
+        GHashTable *failing; /* names of checks: it has been said that they fail; NULL: of none */
         bool restored_told;
-} InstanceLog;
+} InstanceLog; /* all zero at first */
 
-void instance_log_init(InstanceLog *l);
 void instance_log_done(InstanceLog *l);
 void instance_log_transition(InstanceLog *l, const Instance *i, const InstanceTransition *t, uint64_t now_usec);
 void instance_log_notice(InstanceLog *l, const Instance *i, InstanceNotice notice, int error, uint64_t now_usec);

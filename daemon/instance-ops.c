@@ -159,10 +159,11 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
 }
 
 static bool may_log(InstanceIo *io, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        static const RateRule rule = { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         uint64_t now_usec = 0, n_suppressed;
 
         (void) sd_event_now(io->shared->event, CLOCK_BOOTTIME, &now_usec);
-        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+        if (!ratelimit_pass(limit, &rule, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
         return true;
@@ -376,8 +377,6 @@ InstanceIo *instance_io_new(const InstanceIoShared *shared) {
         InstanceIo *io = g_new0(InstanceIo, 1);
 
         io->shared = shared;
-        io->link_limit = io->foreign_limit = io->drop_limit =
-                (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         alarm_init(&io->timer, shared->alarms, ALARM_LANE_TIMER, on_timer, io);
         alarm_init(&io->bereft, shared->alarms, ALARM_LANE_NEIGHBOUR, on_bereft, io);
         alarm_init(&io->again, shared->alarms, ALARM_LANE_NEIGHBOUR, on_again, io);

@@ -45,8 +45,8 @@ struct Instance {
         IpAddress ipv4, ipv6; /* our sources */
         IpAddress master;
         Peers peers;
-        char *problem;
-        char *conflict, *conflict_mac;
+        char *problem; /* NULL: none */
+        char *conflict, *conflict_mac; /* NULL: there was never one */
 
         bool units_pending;     /* master, but the units must be up before the addresses are held */
         bool leaving;           /* master, but `farewell` is to follow as soon as the units are down */
@@ -463,9 +463,6 @@ Instance *instance_new(InstanceConfig *config, const InstanceOps *ops, void *ops
         i->ops_userdata = ops_userdata;
         if (observer)
                 i->observer = *observer;
-        i->problem = g_strdup("");
-        i->conflict = g_strdup("");
-        i->conflict_mac = g_strdup("");
         i->unit_failures = g_ptr_array_new_with_free_func(unit_failure_free);
         i->checks = g_ptr_array_new_with_free_func(check_free);
         i->renew_usec = i->announce_usec = i->takeover_usec = UINT64_MAX;
@@ -1092,15 +1089,15 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
 }
 
 void instance_set_problem(Instance *i, const char *problem) {
-        if (g_str_equal(i->problem, problem ?: ""))
+        if (g_strcmp0(i->problem, problem) == 0)
                 return;
         g_free(i->problem);
-        i->problem = g_strdup(problem ?: "");
+        i->problem = g_strdup(problem);
         notify(i, INSTANCE_CHANGE_PROBLEM, NULL);
 }
 
 void instance_set_conflict(Instance *i, const char *conflict, const char *mac) {
-        if (g_str_equal(i->conflict, conflict))
+        if (g_str_equal(i->conflict ?: "", conflict))
                 return;
         g_free(i->conflict);
         g_free(i->conflict_mac);
@@ -1148,15 +1145,15 @@ const char *instance_sync_cause(const Instance *i, ElectionReason *ret_reason) {
 }
 
 const char *instance_problem(const Instance *i) {
-        return i->problem;
+        return i->problem ?: "";
 }
 
 const char *instance_conflict(const Instance *i) {
-        return i->election.state == ELECTION_STATE_MASTER ? i->conflict : "";
+        return i->conflict && i->election.state == ELECTION_STATE_MASTER ? i->conflict : "";
 }
 
 const char *instance_conflict_mac(const Instance *i) {
-        return i->conflict_mac;
+        return i->conflict_mac ?: "";
 }
 
 const IpAddress *instance_master(const Instance *i) {

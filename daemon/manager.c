@@ -394,7 +394,6 @@ static void add_instance(Manager *m, InstanceConfig *config) {
         Slot *other;
 
         s->manager = m;
-        instance_log_init(&s->log);
         s->io = instance_io_new(&m->io);
         if (persist_is_disabled(m->persist, c->name)) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);

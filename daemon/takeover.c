@@ -108,9 +108,10 @@ static void job_destroy(gpointer data) {
 }
 
 static bool job_may_log(const Job *j, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        static const RateRule rule = { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         uint64_t now_usec = 0, n_suppressed;
         (void) sd_event_now(j->takeover->event, CLOCK_BOOTTIME, &now_usec);
-        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+        if (!ratelimit_pass(limit, &rule, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
         return true;
@@ -273,7 +274,6 @@ static Job *takeover_job(Takeover *t, const char *name) {
         j->takeover = t;
         j->name = g_strdup(name);
         j->exec_error_fd = -1;
-        j->start_limit = j->failure_limit = (RateLimit){ .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         g_hash_table_insert(t->jobs, j->name, j);
         return j;
 }

@@ -76,10 +76,11 @@ static void check_drained(Targets *t) {
 #define LOG_INTERVAL_USEC (10 * USEC_PER_SEC)
 
 static bool may_log(const Wish *w, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        static const RateRule rule = { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         uint64_t now_usec = 0, n_suppressed;
 
         (void) sd_event_now(w->targets->event, CLOCK_BOOTTIME, &now_usec);
-        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+        if (!ratelimit_pass(limit, &rule, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
         return true;
@@ -273,7 +274,6 @@ static Wish *obtain(Targets *t, const char *name) {
         w = g_new0(Wish, 1);
         w->targets = t;
         w->name = g_strdup(name);
-        w->failure_limit = w->answer_limit = (RateLimit) { .interval_usec = LOG_INTERVAL_USEC, .burst = LOG_BURST };
         g_hash_table_insert(t->wishes, w->name, w);
         return w;
 }

@@ -147,10 +147,11 @@ static void retry_later(Bus *b) {
 
 /* A bus that comes and goes all the time is told of now and then. */
 static bool may_log(Bus *b, RateLimit *limit, char more[RATELIMIT_TEXT_BYTES]) {
+        static const RateRule rule = { .interval_usec = 60 * USEC_PER_SEC, .burst = 5 };
         uint64_t now_usec = 0, n_suppressed;
 
         (void) sd_event_now(b->event, CLOCK_BOOTTIME, &now_usec);
-        if (!ratelimit_pass(limit, now_usec, &n_suppressed))
+        if (!ratelimit_pass(limit, &rule, now_usec, &n_suppressed))
                 return false;
         (void) ratelimit_format(n_suppressed, more);
         return true;
@@ -299,7 +300,6 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         b->systemd = systemd1_new(event);
         b->units = unit_watch_new(on_unit_state, b);
         manager_watch_units(manager, on_units_wanted, b);
-        b->lost_limit = b->refused_limit = (RateLimit) { .interval_usec = 60 * USEC_PER_SEC, .burst = 5 };
         b->objects = g_ptr_array_new_with_free_func(object_free);
         b->signals = g_ptr_array_new_with_free_func(signal_free);
         r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);

@@ -420,6 +420,7 @@ static int receive(LinkTable *t) {
 }
 
 static void on_loss(LinkTable *t, int error) {
+        static const RateRule rule = { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         uint64_t now_usec = 0, n_suppressed;
         char more[RATELIMIT_TEXT_BYTES];
 
@@ -427,7 +428,7 @@ static void on_loss(LinkTable *t, int error) {
         if (t->resync == RESYNC_NONE)
                 t->resync = RESYNC_WANTED;
         (void) sd_event_now(t->event, CLOCK_BOOTTIME, &now_usec);
-        if (ratelimit_pass(&t->log_limit, now_usec, &n_suppressed))
+        if (ratelimit_pass(&t->log_limit, &rule, now_usec, &n_suppressed))
                 log_warning_errno(error, "Netlink messages were lost, asking the kernel again: %m%s",
                                   ratelimit_format(n_suppressed, more));
 }
@@ -566,7 +567,6 @@ int link_table_new(LinkTable **ret, sd_event *event, LinkCallback callback, void
         t->entries = g_hash_table_new_full(NULL, NULL, NULL, entry_free);
         t->callback = callback;
         t->userdata = userdata;
-        t->log_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         r = netlink_open(&t->socket);
         if (r < 0)
                 return r;

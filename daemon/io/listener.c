@@ -31,10 +31,11 @@ static int arm(Listeners *l, uint64_t usec) {
 }
 
 static void tell(Listener *l, int error) {
+        static const RateRule rule = { .interval_usec = TOLD_USEC, .burst = 1 };
         char more[RATELIMIT_TEXT_BYTES], name[IF_NAMESIZE] = "?";
         uint64_t n_suppressed;
 
-        if (!ratelimit_pass(&l->limit, clock_usec(), &n_suppressed))
+        if (!ratelimit_pass(&l->limit, &rule, clock_usec(), &n_suppressed))
                 return;
         (void) if_indextoname((unsigned) l->ifindex, name);
         log_warning_errno(error, "%s: %s are not heard: %m%s", name, l->what, ratelimit_format(n_suppressed, more));
@@ -95,7 +96,7 @@ void listeners_rest(Listeners *l, uint64_t usec) {
 int listener_open(Listener *l, Listeners *among, int fd, int ifindex, const char *what, sd_event_io_handler_t frames, void *userdata) {
         int r;
 
-        *l = (Listener) { .among = among, .fd = fd, .ifindex = ifindex, .what = what, .limit = { .interval_usec = TOLD_USEC, .burst = 1 } };
+        *l = (Listener) { .among = among, .fd = fd, .ifindex = ifindex, .what = what };
         g_ptr_array_add(among->all, l);
         r = sd_event_add_io(among->event, &l->source, fd, EPOLLIN, frames, userdata);
         if (r >= 0)

@@ -161,13 +161,14 @@ Transport *transport_free(Transport *t) {
 
 /* VRRP and other groups share the segment legitimately: they are counted, and said only when one looks for them. */
 static void log_rejected(TransportPort *p, const IpAddress *source, CarpVerdict verdict, uint64_t now_usec) {
+        static const RateRule rule = { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
         bool foreign = verdict == CARP_VERDICT_VHID || verdict == CARP_VERDICT_LENGTH ||
                        verdict == CARP_VERDICT_VERSION || verdict == CARP_VERDICT_TYPE;
         char text[IP_ADDRESS_TEXT_BYTES], more[RATELIMIT_TEXT_BYTES], name[IF_NAMESIZE] = "?";
         uint64_t n_suppressed;
 
         /* each with its own limit, or a busy neighbour would use up the lines about a forger */
-        if (!ratelimit_pass(foreign ? &p->foreign_limit : &p->refused_limit, now_usec, &n_suppressed))
+        if (!ratelimit_pass(foreign ? &p->foreign_limit : &p->refused_limit, &rule, now_usec, &n_suppressed))
                 return;
         (void) if_indextoname((unsigned) p->ifindex, name);
         log_full(foreign ? LOG_DEBUG : LOG_WARNING,
@@ -186,6 +187,7 @@ static bool is_worth_a_look(CarpVerdict verdict) {
 }
 
 static void examine(TransportPort *p, const uint8_t *frame, size_t n, CarpVerdict verdict, uint64_t now_usec) {
+        static const RateRule rule = { .interval_usec = USEC_PER_SEC, .burst = TRANSPORT_EXAMINED_PER_SEC };
         uint64_t ignored;
         const Receiver *r;
         IpGlimpse g;
@@ -193,7 +195,7 @@ static void examine(TransportPort *p, const uint8_t *frame, size_t n, CarpVerdic
         if (!is_worth_a_look(verdict) || !ip_frame_peek(frame, n, &g) || g.n_present < 2)
                 return;
         r = &p->receivers[g.payload[1]];
-        if (r->examine && ratelimit_pass(&p->examine_limit, now_usec, &ignored))
+        if (r->examine && ratelimit_pass(&p->examine_limit, &rule, now_usec, &ignored))
                 r->examine(r->userdata, frame, n, verdict, now_usec);
 }
 
@@ -311,8 +313,6 @@ static int open_port(Transport *t, int ifindex, int family, TransportPort **ret)
         p->ifindex = ifindex;
         p->family = family;
         p->packet_fd = p->raw_fd = -1;
-        p->foreign_limit = p->refused_limit = (RateLimit) { .interval_usec = 10 * USEC_PER_SEC, .burst = 3 };
-        p->examine_limit = (RateLimit) { .interval_usec = USEC_PER_SEC, .burst = TRANSPORT_EXAMINED_PER_SEC };
         r = open_packet(p);
         if (r >= 0)
                 r = open_raw(p);

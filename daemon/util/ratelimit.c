@@ -8,19 +8,19 @@
 
 /**
  * ratelimit_pass() - may one more line be written now?
- * @limit: interval_usec and burst set by the caller, the rest zero at first
+ * @limit: zero at first; always passed by the same rule
  * @now_usec: the time of the dispatch
  * @ret_suppressed: how many were refused since the last time one passed; written only when true
  *
  * Return: true to go ahead, false when the line is only counted.
  */
-bool ratelimit_pass(RateLimit *limit, uint64_t now_usec, uint64_t *ret_suppressed) {
-        if (now_usec < limit->begin_usec || now_usec - limit->begin_usec >= limit->interval_usec) {
+bool ratelimit_pass(RateLimit *limit, const RateRule *rule, uint64_t now_usec, uint64_t *ret_suppressed) {
+        if (now_usec < limit->begin_usec || now_usec - limit->begin_usec >= rule->interval_usec) {
                 limit->begin_usec = now_usec;
                 limit->n_in_interval = 0;
         }
-        if (limit->n_in_interval >= limit->burst) {
-                limit->n_suppressed++;
+        if (limit->n_in_interval >= rule->burst) {
+                limit->n_suppressed += limit->n_suppressed < UINT32_MAX;
                 return false;
         }
 

@@ -4,16 +4,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct RateLimit {
+typedef struct RateRule {
         uint64_t interval_usec;
-        unsigned burst;
+        uint32_t burst;
+} RateRule;
+
+/* All zero at first. There are many, and few rules: whoever passes one names its rule. */
+typedef struct RateLimit {
         uint64_t begin_usec;
-        unsigned n_in_interval;
-        uint64_t n_suppressed;
+        uint32_t n_in_interval, n_suppressed;
 } RateLimit;
 
 /* True: go ahead; *ret_suppressed is how many were refused since the last time it was true. */
-bool ratelimit_pass(RateLimit *limit, uint64_t now_usec, uint64_t *ret_suppressed);
+bool ratelimit_pass(RateLimit *limit, const RateRule *rule, uint64_t now_usec, uint64_t *ret_suppressed);
 
 /* What a line ends with: "", or " (12 more not told)"; returns the buffer. */
 #define RATELIMIT_TEXT_BYTES 48

@@ -132,7 +132,6 @@ static void set_up(Fixture *f, gconstpointer data) {
         current = f;
         f->lines = g_ptr_array_new_with_free_func(line_free);
         f->now_usec = 100 * SEC;
-        instance_log_init(&f->log);
         c->addresses = g_new0(IpPrefix, 1);
         c->n_addresses = 1;
         g_assert_cmpint(ip_prefix_parse("192.0.2.10", c->addresses), ==, 0);

@@ -149,16 +149,17 @@ static void test_level_names(void) {
 }
 
 static void test_ratelimit_bounds_and_counts(void) {
-        RateLimit limit = { .interval_usec = 1000, .burst = 2 };
+        const RateRule rule = { .interval_usec = 1000, .burst = 2 };
+        RateLimit limit = { 0 };
         uint64_t n = 99;
-        g_assert_true(ratelimit_pass(&limit, 5000, &n));
+        g_assert_true(ratelimit_pass(&limit, &rule, 5000, &n));
         g_assert_cmpuint(n, ==, 0);
-        g_assert_true(ratelimit_pass(&limit, 5999, &n));
+        g_assert_true(ratelimit_pass(&limit, &rule, 5999, &n));
         for (int i = 0; i < 7; i++)
-                g_assert_false(ratelimit_pass(&limit, 5999, &n));
-        g_assert_true(ratelimit_pass(&limit, 6000, &n));
+                g_assert_false(ratelimit_pass(&limit, &rule, 5999, &n));
+        g_assert_true(ratelimit_pass(&limit, &rule, 6000, &n));
         g_assert_cmpuint(n, ==, 7);
-        g_assert_true(ratelimit_pass(&limit, 6001, &n));
+        g_assert_true(ratelimit_pass(&limit, &rule, 6001, &n));
         g_assert_cmpuint(n, ==, 0);
 }
 
