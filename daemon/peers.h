@@ -18,10 +18,10 @@ typedef enum PeerRole {
 const char *peer_role_to_string(PeerRole role);
 
 typedef struct Peer {
-        IpAddress source;
-        PeerRole role;
-        uint8_t advbase, advskew; /* of its last advert that was no farewell; 255 both: there was none */
         uint64_t heard_usec; /* CLOCK_BOOTTIME */
+        IpAddress source;
+        uint8_t advbase, advskew; /* of its last advert that was no farewell; 255 both: there was none */
+        PeerRole role : 8;
 } Peer;
 
 typedef struct Peers {
