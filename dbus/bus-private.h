@@ -20,7 +20,7 @@ struct Bus {
         sd_event_source *retry, *flush;
         uint64_t retry_usec;
         GPtrArray *objects; /* BusObject */
-        GPtrArray *signals; /* sd_bus_message, StateChanged in order */
+        GArray *transitions; /* BusTransition, in order: StateChanged not told yet */
         char *instances; /* as told last, see join_paths(); NULL: nobody has read us on this connection */
         RateLimit lost_limit, refused_limit; /* lines */
 };
@@ -33,6 +33,11 @@ typedef struct BusObject {
         unsigned changes; /* not told yet */
         uint64_t *told;   /* digest of each property as told last; NULL: nobody has read us on this connection */
 } BusObject;
+
+typedef struct BusTransition {
+        const BusObject *object; /* which tells before it goes */
+        InstanceTransition transition;
+} BusTransition;
 
 extern const sd_bus_vtable manager_vtable[];  /* userdata: Bus */
 extern const sd_bus_vtable instance_vtable[]; /* userdata: BusObject */

@@ -18,7 +18,7 @@
 /* After a loss the bus is usually back at once; a bus that refuses us is asked again ever more rarely. */
 #define RETRY_USEC (250 * USEC_PER_MSEC)
 #define RETRY_USEC_MAX (30 * USEC_PER_SEC)
-#define SIGNALS_MAX 1024
+#define TRANSITIONS_MAX 1024
 /* A bus that reads no more gets no more: what is queued for it is memory of ours. */
 #define QUEUED_MAX 1024
 /* D-Bus specification, org.freedesktop.DBus.RequestName: DBUS_REQUEST_NAME_REPLY_IN_QUEUE */
@@ -48,10 +48,6 @@ static void object_free(void *data) {
         instance_bus_forget(o);
         g_free(o->path);
         g_free(o);
-}
-
-static void signal_free(void *data) {
-        sd_bus_message_unref(data);
 }
 
 static bool connected(const Bus *b) {
@@ -88,6 +84,12 @@ static void remember(Bus *b) {
         b->instances = join_paths(b);
 }
 
+static void emit_state_changed(const Bus *b, const BusTransition *t) {
+        (void) sd_bus_emit_signal(b->bus, t->object->path, VIPD_INSTANCE_INTERFACE, "StateChanged", "sss",
+                                  election_state_to_string(t->transition.from), election_state_to_string(t->transition.to),
+                                  election_reason_to_string(t->transition.reason));
+}
+
 /**
  * bus_flush() - tell what happened since the last time
  *
@@ -98,9 +100,9 @@ void bus_flush(Bus *b) {
         (void) sd_event_source_set_enabled(b->flush, SD_EVENT_OFF);
         for (guint k = 0; connected(b) && k < b->objects->len; k++)
                 instance_bus_emit(g_ptr_array_index(b->objects, k));
-        for (guint k = 0; connected(b) && k < b->signals->len; k++)
-                (void) sd_bus_send(b->bus, g_ptr_array_index(b->signals, k), NULL);
-        g_ptr_array_set_size(b->signals, 0);
+        for (guint k = 0; connected(b) && k < b->transitions->len; k++)
+                emit_state_changed(b, &g_array_index(b->transitions, BusTransition, k));
+        g_array_set_size(b->transitions, 0);
         if (connected(b))
                 emit_instances(b);
 }
@@ -229,7 +231,7 @@ static void disconnect(Bus *b) {
         systemd1_disconnected(b->systemd);
         unit_watch_disconnected(b->units);
         b->polkit = polkit_free(b->polkit);
-        g_ptr_array_set_size(b->signals, 0);
+        g_array_set_size(b->transitions, 0);
         for (guint k = 0; k < b->objects->len; k++)
                 instance_bus_forget(g_ptr_array_index(b->objects, k));
         g_clear_pointer(&b->instances, g_free);
@@ -301,7 +303,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const char *address) {
         b->units = unit_watch_new(on_unit_state, b);
         manager_watch_units(manager, on_units_wanted, b);
         b->objects = g_ptr_array_new_with_free_func(object_free);
-        b->signals = g_ptr_array_new_with_free_func(signal_free);
+        b->transitions = g_array_new(false, false, sizeof(BusTransition));
         r = sd_event_add_time(event, &b->retry, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_retry, b);
         if (r >= 0)
                 r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
@@ -334,7 +336,7 @@ Bus *bus_free(Bus *b) {
         sd_event_source_disable_unref(b->retry);
         sd_event_source_disable_unref(b->flush);
         g_ptr_array_unref(b->objects);
-        g_ptr_array_unref(b->signals);
+        g_array_unref(b->transitions);
         g_free(b->address);
         sd_event_unref(b->event);
         g_free(b);
@@ -382,18 +384,6 @@ void bus_instance_removed(Bus *b, Instance *i) {
         schedule_flush(b);
 }
 
-static void queue_state_changed(Bus *b, const BusObject *o, const InstanceTransition *t) {
-        sd_bus_message *m = NULL;
-
-        if (!connected(b) || b->signals->len >= SIGNALS_MAX)
-                return;
-        if (sd_bus_message_new_signal(b->bus, &m, o->path, VIPD_INSTANCE_INTERFACE, "StateChanged") >= 0 &&
-            sd_bus_message_append(m, "sss", election_state_to_string(t->from), election_state_to_string(t->to),
-                                  election_reason_to_string(t->reason)) >= 0)
-                g_ptr_array_add(b->signals, sd_bus_message_ref(m));
-        sd_bus_message_unref(m);
-}
-
 void bus_instance_changed(Bus *b, Instance *i, unsigned changes, const InstanceTransition *transition) {
         BusObject *o = bus_find_object(b, instance_config(i)->name);
 
@@ -401,7 +391,7 @@ void bus_instance_changed(Bus *b, Instance *i, unsigned changes, const InstanceT
         if (!o)
                 return;
         o->changes |= changes;
-        if (transition)
-                queue_state_changed(b, o, transition);
+        if (transition && connected(b) && b->transitions->len < TRANSITIONS_MAX)
+                g_array_append_vals(b->transitions, &(BusTransition) { .object = o, .transition = *transition }, 1);
         schedule_flush(b);
 }
