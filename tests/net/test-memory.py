@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One process with one instance takes no more memory than keepalived with one, both of whose processes count."""
+"""One process with one instance takes no more memory than keepalived with one, both of whose processes count; and what each further instance
+takes is bounded."""
 
 import os
 import re
 import shutil
+import signal
 
 import lab as L
 from lab import Process, check, wait
@@ -15,6 +17,46 @@ def pss_kib(pids):
         with open(f"/proc/{pid}/smaps_rollup") as f:
             total += int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M)[1])
     return total
+
+
+FEW, MANY = 10, 250
+# Half as much again as it is, so that no new table of each instance goes unnoticed. HACKING.md says where it goes.
+WEIGHT_BYTES = {"none": 6900, "bus": 9300}
+
+
+def anonymous_bytes(pid):
+    """What is the process's own, however much of the rest others map, too."""
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"^RssAnon:\s+(\d+) kB", f.read(), re.M)[1]) * 1024
+
+
+def is_told(bus, n):
+    """The last one is asked, behind what all have told."""
+    return L.run("busctl", f"--address={bus}", "get-property", "org.vipd1", f"/org/vipd1/instance/web_2d{n}", "org.vipd1.Instance", "State",
+                 fail=False).stdout == 's "master"\n'
+
+
+def weight(host, bus):
+    """Of one instance that is master, by what many of them take more than a few."""
+    taken = {}
+    for n in (FEW, MANY):
+        files = {f"web-{k}": L.instance([f"198.18.0.{k}"], k) for k in range(1, n + 1)}
+        daemon = host.vipd(files, bus=bus)
+        wait(lambda: len(daemon.grep("-> master")) == n, lambda: f"{n} masters, not {len(daemon.grep('-> master'))}", 40)
+        wait(lambda: bus == "none" or is_told(bus, n), f"{n} instances on the bus", 20)
+        taken[n] = anonymous_bytes(daemon.pid)
+        daemon.signal(signal.SIGTERM)
+        daemon.end()
+        for name in files:
+            os.unlink(f"{daemon.directories['config']}/{name}.vip")
+    return (taken[MANY] - taken[FEW]) / (MANY - FEW)
+
+
+def test_an_instance_weighs_no_more_than_is_known(lab):
+    n1, = lab.nodes(1)
+    weights = {"none": weight(n1, "none"), "bus": weight(n1, n1.bus())}
+    print(", ".join(f"{which}: {weight:.0f} bytes of {WEIGHT_BYTES[which]}" for which, weight in weights.items()))
+    check(all(weights[which] <= WEIGHT_BYTES[which] for which in weights), f"bytes of one more instance {weights}, at most {WEIGHT_BYTES}")
 
 
 def children(pid):
