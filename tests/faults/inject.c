@@ -6,7 +6,6 @@
  * it and the kernel matters, and a fault begins and ends while it runs. The command keeps this process's id. When it has ended, so does the other.
  * Errors begin when the command opens its first loop, by epoll_create1(). */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -16,10 +15,11 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "told.h"
 
 #define N_CALLS 512
 
@@ -30,24 +30,6 @@ typedef struct Table {
         uint32_t n_seen[N_CALLS], n_failed[N_CALLS];
 } Table;
 
-static void die(const char *what) {
-        fprintf(stderr, "inject: %s: %m\n", what);
-        exit(EXIT_FAILURE);
-}
-
-static Table *open_table(const char *path) {
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        Table *t;
-
-        if (fd < 0)
-                die(path);
-        t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (t == MAP_FAILED)
-                die("mmap");
-        (void) close(fd);
-        return t;
-}
-
 static int filter(void) {
         struct sock_filter code[] = {
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
@@ -55,19 +37,6 @@ static int filter(void) {
         struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
 
         return (int) syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
-}
-
-/* xorshift64: no call of its own */
-static uint64_t draw(void) {
-        static uint64_t x;
-
-        while (x == 0)
-                if (getrandom(&x, sizeof(x), 0) < 0)
-                        die("getrandom");
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        return x;
 }
 
 /* What comes before the command has a loop is its loader and whoever started it, not itself. */
@@ -88,7 +57,7 @@ static void judge(Table *t, int listener) {
                 return;
         if (call.data.nr >= 0 && call.data.nr < N_CALLS && is_begun(call.data.nr)) {
                 t->n_seen[call.data.nr]++;
-                if (t->permille[call.data.nr] > draw() % 1000)
+                if (happens(t->permille[call.data.nr]))
                         error = t->error[call.data.nr];
                 t->n_failed[call.data.nr] += error != 0;
         }
@@ -135,7 +104,7 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "usage: faults-inject TABLE COMMAND...\n");
                 return EXIT_FAILURE;
         }
-        t = open_table(argv[1]);
+        t = map_table(argv[1], sizeof(*t));
         number = mmap(NULL, sizeof(*number), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (number == MAP_FAILED)
                 die("mmap");

@@ -19,9 +19,9 @@ from lab import now, run, wait
 KINDS = {}  # name -> (group, function, what the world must have)
 
 
-def kind(group, needs=None):
+def kind(group, *needs):
     def note(function):
-        KINDS[function.__name__.replace("_", "-")] = (group, function, needs)
+        KINDS[function.__name__.replace("_", "-")] = (group, function, set(needs))
         return function
     return note
 
@@ -329,26 +329,34 @@ def reloaded(w):
 
 # Python knows names of few; these are x86-64's, of those that vipd makes. Without clock_gettime(), which is none but here: the clock that
 # somebody else sets makes it one (tests/boot/wall-clock.c), and libsystemd asserts that it cannot fail; without close(), which closes
-# whatever it returns; and without brk(), which has no errors to return.
-CLOSE, BRK, CLOCK_GETTIME = 3, 12, 228
+# whatever it returns; and without brk(), exit_group() and rt_sigreturn(), which have no errors to return.
+NEVER_FAIL = {"close": 3, "brk": 12, "clock-gettime": 228, "exit-group": 231, "rt-sigreturn": 15}
 CALLS = {
     "read": 0, "write": 1, "poll": 7, "mmap": 9, "munmap": 11, "ioctl": 16, "sendto": 44, "recvfrom": 45,
     "sendmsg": 46, "recvmsg": 47, "socket": 41, "bind": 49, "getsockname": 51, "setsockopt": 54, "getsockopt": 55, "fcntl": 72,
     "fsync": 74, "rename": 82, "unlink": 87, "epoll-wait": 232, "epoll-ctl": 233, "waitid": 247, "openat": 257,
     "newfstatat": 262, "timerfd-settime": 286, "pipe2": 293, "recvmmsg": 299, "prlimit": 302, "sendmmsg": 307, "getrandom": 318,
-    "clone": 56, "clone3": 435, "getdents": 217, "flock": 73, "rt-sigprocmask": 14, "getpid": 39, "epoll-pwait2": 441, "timerfd-create": 283,
-    "socketpair": 53, "execve": 59, "futex": 202,
+    "clone": 56, "getdents": 217, "flock": 73, "rt-sigprocmask": 14, "rt-sigaction": 13, "getpid": 39, "getppid": 110, "timerfd-create": 283,
+    "socketpair": 53, "execve": 59, "futex": 202, "access": 21, "connect": 42, "readlink": 89, "prctl": 157, "set-robust-list": 273,
+    "fallocate": 285, "signalfd4": 289, "epoll-create1": 291, "memfd-create": 319, "pidfd-open": 434, "close-range": 436,
 }
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
 # What can only end a vipd: it cannot wait, or it got no memory.
-FATAL = {"mmap", "epoll-wait", "epoll-pwait2", "epoll-ctl", "timerfd-settime", "poll", "munmap"}
+FATAL = {"mmap", "epoll-wait", "epoll-ctl", "timerfd-settime", "poll", "munmap"}
 PAIRS = [(c, e) for c in CALLS for e in ("ENOMEM", "EPERM")]
+
+
+def check_calls(w):
+    """That of all the calls that were made, each is one that can be failed. Scripts and what the checker runs make others."""
+    if not w.shape.helpers:
+        others = {n for node in w.nodes for n in node.calls()} - {*CALLS.values(), *NEVER_FAIL.values()}
+        L.check(not others, f"vipd makes system calls that nobody fails: {sorted(others)}")
 
 
 def provoke(w, node, action=None):
     """Something for which the victim has to act; returns what."""
     other = w.random.choice([n for n in w.nodes if n is not node])
-    action = action or w.random.choice(["nothing", "flap", "reload", "demote", "rival", "removed", "replaced"])
+    action = action or w.random.choice(["nothing", "flap", "reload", "demote", "rival", "removed", "replaced", "taken"])
     side = some_side(w, node)
     if action == "flap":
         side.carrier(False)
@@ -365,6 +373,8 @@ def provoke(w, node, action=None):
     elif action == "replaced":
         side.unplug()
         side.plug()
+    elif action == "taken" and w.shape.virtual:
+        node.host.ip("link", "del", w.random.choice(w.elections).device, fail=False)
     return action
 
 
@@ -373,7 +383,7 @@ def disturbed(w, node):
     """What this host says may be wrong, what it does may fail, and it may end."""
     w.split = True
     node.trusted = node.obeyed = False
-    node.may_end = True
+    node.may_end = node.may_hear_routers = True
     yield
     node.obey()
     node.configure()
@@ -389,31 +399,44 @@ def disturbed(w, node):
         return node.vipd.told(began)
 
     wait(settled, f"{node.name} answers again", 20)
+    # what it could not open, it tries again: what is missing only now is not what it needs at rest
+    if node.lowest_fds:
+        with contextlib.suppress(AssertionError):
+            wait(lambda: len(node.fds()) >= len(node.lowest_fds), "", 0.6)
     node.may_end = False
+    if node.n_failed(CALLS["pidfd-open"]):
+        # libsystemd makes do with one more signalfd from then on
+        node.lowest_fds = None
     if node.bus:
         found_again(node)
 
 
-@kind("calls")
+@kind("calls", "helpers", "bus")
 def failing_call(w):
-    """One call, with one error; while it runs, or if it is not made then, from its start. Each pair in its turn."""
-    node = w.some(ends=True)
+    """One call, with one error; while it runs, or if it is not made then, from its start. Each pair in its turn, and of a vipd that does all that
+    one can do."""
     call, error = next(w.pairs)
     number, value = CALLS[call], getattr(errno, error)
+    # by somebody who makes it
+    node = w.some(ends=True, among=[n for n in w.nodes if number in n.calls()])
     permille, when = w.random.choice([1000, 1000, 300]), "while it runs"
     with disturbed(w, node):
+        before = node.n_failed(number)
         node.fail(number, value, permille)
         # each makes it make other calls
-        for action in ("replaced", "reload", "demote", "removed"):
+        for action in ("replaced", "taken", "reload", "demote", "removed"):
             provoke(w, node, action)
             w.watch(0.1)
-        if node.alive() and not node.calls(3):
+        if node.n_failed(number) == before:
             node.obey()
-            node.vipd.stop()
+            if node.alive():
+                node.vipd.stop()
+            before, permille, when = 0, 1000, "from its start"
             node.start((number, value, permille))
-            when = "from its start"
         yield "", 0.3
-        times = node.calls(3).get(number, 0)
+        times = node.n_failed(number) - before
+        if times:
+            w.failed_pairs.add(f"{call}/{error}")
         yield f"{call} says {error} to {node.name}, {permille / 10:.0f} %, {when}: {times} times", 0
 
 
@@ -422,8 +445,8 @@ def any_call_fails(w):
     """Each call now and then, in every way."""
     node = w.some(ends=True)
     with disturbed(w, node):
-        for number in node.calls(2):
-            if number not in [CLOSE, BRK, CLOCK_GETTIME, *(CALLS[c] for c in FATAL)]:
+        for number in node.calls():
+            if number not in [*NEVER_FAIL.values(), *(CALLS[c] for c in FATAL)]:
                 node.fail(number, getattr(errno, w.random.choice(ERRORS)), 30)
         action = provoke(w, node)
         yield f"{node.name} ({action})", 0.7

@@ -4,8 +4,6 @@
  * Carries frames between the ports as a hub does, and loses, doubles, delays and spoils them, or not, for each pair of ports and each direction as
  * the shared file TABLE says at that moment. A frame that is delayed is overtaken by those behind it. A port may vanish and come back. */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
@@ -15,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "told.h"
 
 #define N_PORTS 8
 #define N_DELAYED 4096
@@ -51,32 +49,11 @@ static struct {
 static int n_ports;
 static Delayed delayed[N_DELAYED];
 
-static void die(const char *what) {
-        fprintf(stderr, "segment: %s: %m\n", what);
-        exit(EXIT_FAILURE);
-}
-
 static uint64_t clock_usec(void) {
         struct timespec t;
 
         (void) clock_gettime(CLOCK_BOOTTIME, &t);
         return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
-
-static uint64_t draw(void) {
-        static uint64_t x;
-
-        while (x == 0)
-                if (getrandom(&x, sizeof(x), 0) < 0)
-                        die("getrandom");
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        return x;
-}
-
-static bool happens(uint32_t permille) {
-        return draw() % 1000 < permille;
 }
 
 static void find_port(int k) {
@@ -166,18 +143,12 @@ static void receive(int from) {
 
 int main(int argc, char **argv) {
         uint64_t looked_usec = 0;
-        int fd;
 
         if (argc < 3 || argc - 2 > N_PORTS) {
                 fprintf(stderr, "usage: faults-segment TABLE PORT... (at most %d)\n", N_PORTS);
                 return EXIT_FAILURE;
         }
-        fd = open(argv[1], O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                die(argv[1]);
-        ways = mmap(NULL, sizeof(*ways) * N_PORTS, PROT_READ, MAP_SHARED, fd, 0);
-        if (ways == MAP_FAILED)
-                die("mmap");
+        ways = map_table(argv[1], sizeof(*ways) * N_PORTS);
         n_ports = argc - 2;
         for (int k = 0; k < n_ports; k++) {
                 ports[k].name = argv[k + 2];
