@@ -635,7 +635,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
         if (r >= 0)
                 r = arp_scope_new(&m->io.arp_scope, on_arp_noted, m);
         if (r >= 0)
-                r = transport_new(&m->io.transport, m->io.event);
+                r = transport_new(&m->io.transport, m->io.event, m->io.alarms);
         if (r >= 0)
                 r = link_table_new(&m->links, m->io.event, on_link, m);
         if (r >= 0)

@@ -31,6 +31,11 @@
 #define BUSY_FRAMES 512
 #define BREAK_USEC UINT64_C(100)
 #define REST_USEC USEC_PER_MSEC
+/* A master's adverts for many elections come one by one, and to be woken for each costs more than to hear it. From the third read on that follows so
+ * soon upon another, what comes is let gather for so long; one alone, or the two families of one election, never waits. */
+#define CROWD_USEC UINT64_C(100)
+#define CROWD_READS 3
+#define GATHER_USEC UINT64_C(250)
 /* So many leave together; the first of them should not wait long for the last. */
 #define OUTBOX_FRAMES 64
 #define N_GROUPS 4
@@ -70,10 +75,12 @@ typedef struct Outbox {
 
 struct Transport {
         sd_event *event;
+        Alarms *alarms; /* borrowed */
         GPtrArray *ports;
         Listeners listeners;
         uint64_t busy_since_usec, read_usec;
         unsigned n_read; /* since then */
+        unsigned n_crowded; /* reads in a row, each soon after the other */
         struct mmsghdr messages[BATCH];
         struct iovec vectors[BATCH];
         uint8_t frames[BATCH][FRAME_BYTES_MAX];
@@ -131,11 +138,12 @@ static int attach(int fd, const struct sock_filter *filter, size_t n) {
         return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-int transport_new(Transport **ret, sd_event *event) {
+int transport_new(Transport **ret, sd_event *event, Alarms *alarms) {
         g_autoptr(Transport) t = g_new0(Transport, 1);
         int r;
 
         t->event = sd_event_ref(event);
+        t->alarms = alarms;
         t->ports = g_ptr_array_new();
         for (size_t k = 0; k < BATCH; k++) {
                 t->vectors[k] = (struct iovec) { .iov_base = t->frames[k], .iov_len = FRAME_BYTES_MAX };
@@ -220,6 +228,15 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
         examine(p, frame, n, verdict, now_usec);
 }
 
+/* Not where a read took all it can: more waits already, and it may be a flood, which is read as fast as can be until rest_when_tired() ends it. */
+static void gather_a_crowd(Transport *t, uint64_t began_usec, unsigned n_frames) {
+        bool crowded = began_usec - t->read_usec < (n_frames > 1 ? CROWD_USEC + GATHER_USEC : CROWD_USEC);
+
+        t->n_crowded = n_frames == BATCH ? 0 : crowded ? t->n_crowded + 1 : 1;
+        if (t->n_crowded >= CROWD_READS)
+                alarms_linger(t->alarms, GATHER_USEC);
+}
+
 /* The loop's own time stands still during a pass; what a flood costs is measured by the clock. */
 static void rest_when_tired(Transport *t, uint64_t began_usec, unsigned n_frames) {
         if (began_usec - t->read_usec > BREAK_USEC) {
@@ -247,6 +264,7 @@ static int on_packets(sd_event_source *s, int fd, uint32_t revents, void *userda
         for (unsigned k = 0; k < n; k++)
                 handle(p, t->frames[k], t->messages[k].msg_len, now_usec);
         transport_port_release(p);
+        gather_a_crowd(t, began_usec, n);
         rest_when_tired(t, began_usec, n);
         return 0;
 }

@@ -9,11 +9,12 @@
 #include "proto/carp.h"
 #include "proto/ip-address.h"
 #include "proto/ip-frame.h"
+#include "util/alarms.h"
 
 typedef struct Transport Transport;         /* one per daemon */
 typedef struct TransportPort TransportPort; /* one interface and family; reference counted by its users */
 
-int transport_new(Transport **ret, sd_event *event);
+int transport_new(Transport **ret, sd_event *event, Alarms *alarms); /* alarms: of that loop, borrowed */
 Transport *transport_free(Transport *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Transport, transport_free)
 

@@ -35,6 +35,7 @@ struct Alarms {
         Lane lanes[N_ALARM_LANES];
         AutoFd jump_fd;
         sd_event_source *jump;
+        uint64_t linger_usec; /* before the next wait */
 };
 
 /* Places begin at 1, so that k's children are 2k and 2k + 1. */
@@ -240,11 +241,23 @@ static void join(Alarms *a) {
                         (void) sd_event_source_set_enabled(a->lanes[k].source, SD_EVENT_ONESHOT);
 }
 
+/* Asleep: who waits for what is ready is woken by the first of it. */
+static void linger(Alarms *a) {
+        uint64_t usec = a->linger_usec > 0 ? usec_min(a->linger_usec, timeout_usec(a)) : 0;
+        struct timespec time = { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC * 1000) };
+
+        a->linger_usec = 0;
+        if (usec > 0)
+                (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
 static int turn(Alarms *a) {
         int r = sd_event_prepare(a->event);
 
-        if (r == 0)
+        if (r == 0) {
+                linger(a);
                 r = sd_event_wait(a->event, timeout_usec(a));
+        }
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -254,6 +267,10 @@ static int turn(Alarms *a) {
         for (int k = 0; k < N_ALARM_LANES; k++)
                 ring(&a->lanes[k], now(a));
         return 0;
+}
+
+void alarms_linger(Alarms *a, uint64_t usec) {
+        a->linger_usec = usec;
 }
 
 /**

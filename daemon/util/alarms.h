@@ -33,6 +33,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Alarms, alarms_free)
 void alarms_observe(Alarms *a, AlarmLane lane, void (*begin)(void *userdata), void (*end)(void *userdata), void *userdata);
 /* sd_event_loop() with alarms. */
 int alarms_loop(Alarms *a);
+/* The loop's next wait begins so much later, or when an alarm is due: for whom more comes, one by one, than it is worth to be woken for. Returns at
+ * once. */
+void alarms_linger(Alarms *a, uint64_t usec);
 
 void alarm_init(Alarm *alarm, Alarms *a, AlarmLane lane, void (*ring)(void *userdata, uint64_t now_usec), void *userdata);
 /* early_usec <= usec: from here on it may ring already, should another one of its lane be due. UINT64_MAX: not at all. */

@@ -24,6 +24,7 @@
 
 #define VHID 7
 #define N_FLOOD 64
+#define N_CHAIN 300
 
 static const uint8_t mac_here[MAC_BYTES] = { 2, 0, 0, 0, 0, 1 };
 static const uint8_t mac_there[MAC_BYTES] = { 2, 0, 0, 0, 0, 2 };
@@ -43,6 +44,8 @@ typedef struct Fixture {
         bool release; /* the receiver gives the port up */
         bool echo; /* one more is sent for each */
         uint64_t cost_usec; /* how long the receiver takes */
+        Alarms *alarms;
+        uint64_t chain_usec[N_CHAIN]; /* when each was heard; see on_link_of_chain() */
 } Fixture;
 
 static int open_outside(const Fixture *f) {
@@ -67,12 +70,14 @@ static void set_up(Fixture *f, gconstpointer data) {
         f->ifindex = lab_ifindex("eth0");
         f->outside = open_outside(f);
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
-        g_assert_cmpint(transport_new(&f->transport, f->event), ==, 0);
+        g_assert_cmpint(alarms_new(&f->alarms, f->event), ==, 0);
+        g_assert_cmpint(transport_new(&f->transport, f->event, f->alarms), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer data) {
         f->port = transport_port_release(f->port);
         transport_free(f->transport);
+        alarms_free(f->alarms);
         sd_event_unref(f->event);
         auto_fd_clear(&f->outside);
         auto_fd_clear(&f->there);
@@ -751,6 +756,32 @@ static void test_flood_leaves_others_their_turn(Fixture *f, gconstpointer data) 
                 sd_event_source_disable_unref(sources[k]);
 }
 
+/* Each advert is answered by the next one. */
+static CarpVerdict on_link_of_chain(void *userdata, const IpFrame *frame, const CarpAdvert *advert, uint64_t now_usec) {
+        Fixture *f = userdata;
+
+        f->chain_usec[f->n_received++] = now_usec;
+        if (f->n_received < N_CHAIN)
+                inject_advert(f, AF_INET, VHID);
+        else
+                g_assert_cmpint(sd_event_exit(f->event, 0), >=, 0);
+        return CARP_VERDICT_OK;
+}
+
+/* Of adverts that come one by one, each soon after the other, every third is followed by a pause in which more could gather; the others by none. */
+static void test_a_crowd_is_let_gather(Fixture *f, gconstpointer data) {
+        unsigned n_paused = 0;
+
+        g_assert_cmpint(transport_port_acquire(f->transport, f->ifindex, AF_INET, &f->port), ==, 0);
+        g_assert_cmpint(transport_port_listen(f->port, VHID, on_link_of_chain, NULL, f), ==, 0);
+        inject_advert(f, AF_INET, VHID);
+        g_assert_cmpint(alarms_loop(f->alarms), ==, 0);
+        for (unsigned k = 1; k < N_CHAIN; k++)
+                n_paused += f->chain_usec[k] - f->chain_usec[k - 1] >= 250;
+        g_assert_cmpuint(n_paused, >=, N_CHAIN / 4);
+        g_assert_cmpuint(n_paused, <, N_CHAIN - 1);
+}
+
 int main(int argc, char **argv) {
         if (!lab_init(argc, argv))
                 return lab_skip();
@@ -781,6 +812,7 @@ int main(int argc, char **argv) {
         CASE("one-pass-takes-a-bounded-share", 0, test_one_pass_takes_a_bounded_share);
         CASE("what-waited-is-heard-before-a-timer", 0, test_what_waited_is_heard_before_a_timer);
         CASE("who-rested-is-heard-again-whatever-the-kernel-refuses", 0, test_who_rested_is_heard_again_whatever_the_kernel_refuses);
+        CASE("a-crowd-is-let-gather", 0, test_a_crowd_is_let_gather);
         CASE("flood-leaves-others-their-turn", 0, test_flood_leaves_others_their_turn);
         return g_test_run();
 }

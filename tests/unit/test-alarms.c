@@ -199,6 +199,49 @@ static void test_rings_in_its_place_among_what_is_ready(Fixture *f, gconstpointe
         g_assert_cmpstr(f->trace->str, ==, "rtl");
 }
 
+typedef struct Reader {
+        Fixture *fixture;
+        uint64_t read_usec; /* when it was first called */
+} Reader;
+
+static int on_letter(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Reader *r = userdata;
+
+        (void) sd_event_now(r->fixture->event, CLOCK_BOOTTIME, &r->read_usec);
+        return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+}
+
+/* What is ready meanwhile is dispatched afterwards; and an alarm cuts it short. */
+static void test_lingers_until_an_alarm_is_due(Fixture *f, gconstpointer data) {
+        g_autoptr(sd_event_source) source = NULL;
+        g_auto(AutoFd) in = -1, out = -1;
+        Reader reader = { .fixture = f };
+        uint64_t begin_usec;
+        Bell bell;
+        int fds[2];
+
+        g_assert_cmpint(pipe(fds), ==, 0);
+        in = fds[0];
+        out = fds[1];
+        g_assert_cmpint(write(out, "", 1), ==, 1);
+        g_assert_cmpint(sd_event_add_io(f->event, &source, in, EPOLLIN, on_letter, &reader), >=, 0);
+        g_assert_cmpint(sd_event_source_set_priority(source, EVENT_PRIORITY_RECEIVE), >=, 0);
+        begin_usec = clock_usec();
+        alarms_linger(f->alarms, SOON_USEC);
+        run(f, begin_usec + 2 * SOON_USEC);
+        g_assert_cmpuint(reader.read_usec, >=, begin_usec + SOON_USEC);
+
+        sd_event_unref(f->event);
+        alarms_free(f->alarms);
+        set_up(f, NULL);
+        init(f, &bell, 'b');
+        begin_usec = clock_usec();
+        alarm_set(&bell.alarm, begin_usec + SOON_USEC, begin_usec + SOON_USEC);
+        alarms_linger(f->alarms, NEVER_USEC);
+        run(f, begin_usec + SOON_USEC);
+        g_assert_cmpuint(bell.rung_usec, >=, begin_usec + SOON_USEC);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add("/alarms/" name, Fixture, NULL, set_up, function, tear_down)
@@ -207,5 +250,6 @@ int main(int argc, char **argv) {
         ADD("early-in-company-only", test_early_in_company_only);
         ADD("cleared-by-another-of-the-same-pass", test_cleared_by_another_of_the_same_pass);
         ADD("rings-in-its-place-among-what-is-ready", test_rings_in_its_place_among_what_is_ready);
+        ADD("lingers-until-an-alarm-is-due", test_lingers_until_an_alarm_is_due);
         return g_test_run();
 }
