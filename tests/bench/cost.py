@@ -12,9 +12,13 @@ from lab import check, now, run, wait
 from programs import Election
 
 PER_INTERFACE = 250
-SETTLE_USEC = {"full": 6_000_000, "quick": 1_000_000, "smoke": 0}
+# From being master of all on: each announces its addresses for a while, keepalived once more after five seconds, and vipd looks after three
+# whether anybody else has them.
+SETTLE_USEC = {"full": 6_000_000, "quick": 6_000_000, "smoke": 0}
 SOME = 4
-SECONDS = {"full": 6, "quick": 1, "smoke": 1}
+# Stretches of time in which a thing is counted, and how long they are. The median counts, as whatever else the machine does costs every program.
+WINDOWS = {"full": 5, "quick": 3, "smoke": 1}
+SECONDS = {"full": 2, "quick": 1, "smoke": 1}
 
 
 def many(n):
@@ -77,6 +81,7 @@ class Many(Case):
         for host in self.hosts:
             plug(host, self.elections)
         self.tally = Tally(lab.observer, self.hosts)
+        self.settled_usec = 0
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
@@ -97,6 +102,7 @@ class Many(Case):
         wait(lambda: self.is_master(host), lambda: f"master of all, not of {len(self.tally.adverts[host.name])}", 60, every=0.05)
         seen = self.tally
         done = max(max(seen.adverts[host.name][e.interface, e.number][0], seen.held[host.name][e.address]) for e in self.elections)
+        self.settled_usec = done + SETTLE_USEC[self.pace]
         return {"listens_us": listens - began, "started_us": done - began, "dead_interval_us": self.program.dead_usec(host)}
 
     # what they use
@@ -120,24 +126,34 @@ class Many(Case):
         check(adverts, "adverts were sent")
         return [None if b is None else a - b for a, b in zip(after, before)], adverts, (ended - began) / 1e6
 
-    def use(self):
-        """Of master and backup: time on a processor and wake-ups per second, then what would disturb that, by itself."""
-        # of many, whose adverts come in bursts, one second has more or fewer of these
-        seconds = max(SECONDS[self.pace], 2 if len(self.elections) > 1 else 1)
+    def spend(self):
+        """One window: of master and backup the time on a processor and the wake-ups per second."""
         slept = [counters.wake_ups(self.program.family(host)) for host in self.hosts]
-        spent, adverts, took = self.window(seconds, counters.cpu)
+        spent, adverts, took = self.window(SECONDS[self.pace], counters.cpu)
         slept = [counters.wake_ups(self.program.family(host)) - before for host, before in zip(self.hosts, slept)]
-        used = [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took,
-                 "processes": len(self.program.family(host))}
-                for nsec, n, host in zip(spent, slept, self.hosts)]
+        return [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took} for nsec, n in zip(spent, slept)]
+
+    def count(self, make, times):
+        """So many windows: of master and backup the median of what make(processes) counts for each advert; None if it cannot be."""
+        counted = []
+        for _ in range(times):
+            found, adverts, _ = self.window(SECONDS[self.pace], make)
+            counted.append([None if n is None else n / adverts for n in found])
+        return [None if None in of_role else L.median(of_role) for of_role in zip(*counted)]
+
+    def use(self):
+        """Of master and backup: what they spend, then what would disturb that, by itself."""
+        times = WINDOWS[self.pace]
+        windows = [self.spend() for _ in range(times)]
+        used = [{"processes": len(self.program.family(host)), **{name: L.median([w[k][name] for w in windows]) for name in windows[0][k]}}
+                for k, host in enumerate(self.hosts)]
         # of many processes, one for each election, some speak for all
         of_some = max(1, used[0]["processes"] / SOME)
-        for name, make in (("calls", self.tracing.calls), ("allocations", counters.allocations)):
-            counted, adverts, _ = self.window(seconds, lambda family, make=make: make(family[:SOME]))
-            for role, n in zip(used, counted):
-                role[f"{name}_per_advert"] = None if n is None else n * of_some / adverts
+        for name, make, repeat in (("calls", self.tracing.calls, times), ("allocations", counters.allocations, 1)):
+            for role, n in zip(used, self.count(lambda family, make=make: make(family[:SOME]), repeat)):
+                role[f"{name}_per_advert"] = None if n is None else n * of_some
         if self.pace == "full" and of_some == 1:
-            counted, adverts, _ = self.window(seconds, self.tracing.kinds)
+            counted, adverts, _ = self.window(SECONDS[self.pace], self.tracing.kinds)
             for role, n in zip(used, counted):
                 role["kinds_per_advert"] = n and {name: round(n[name] / adverts, 2) for name in sorted(n)}
         return used
@@ -166,8 +182,7 @@ class Many(Case):
         # alone, as what two hosts share would be halved
         pss = [counters.pss_kib(self.program.family(master)), None]
         self.program.start(backup)
-        # announcements, which some repeat for a while, are no steady state
-        sleep_until(now() + SETTLE_USEC[self.pace])
+        sleep_until(self.settled_usec)
         used = self.use()
         wait(lambda: now() >= self.program.ready_usec, "the start delay", 20)
         pss[1], taken = self.take_over(master, backup)
