@@ -71,6 +71,7 @@ BREAKS = [
     ('instance', INSTANCE, 'i->units_pending = i->config->takeover.units_before_address;', 'i->units_pending = false;',
      'the address does not wait for its units'),
     ('instance', INSTANCE, 'if (!wait_for_units || (!own_units && !others)) {', 'if (true) {', 'the address goes before its units do'),
+    ('instance', INSTANCE, 'i->renew_usec < election_deadline_usec(&i->election) &&', 'true &&', 'a lease is renewed with each advert, however long it is'),
     ('instance', INSTANCE, 'if (++i->n_restored > RESTORES_PER_SEC || hold', 'if (hold', 'two that fight for an address do so for ever'),
     ('instance', INSTANCE, '                i->n_restored = 0;\n', '', 'an address that was often taken away is given up'),
     ('instance', INSTANCE, '                next.send = ELECTION_SEND_NONE;\n', '                (void) next;\n',

@@ -186,6 +186,33 @@ static void test_units_that_start_for_long_hold_nothing_after_a_sleep(Fixture *f
         g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_STALLED);
 }
 
+/* With an advert, never between two, as the lease would end later than the peers' patience then; and no sooner than it must. */
+static void test_a_lease_is_renewed_with_the_last_advert_that_it_outlives(Fixture *f, gconstpointer data) {
+        static const struct {
+                uint8_t advbase, dead_ratio;
+                unsigned n_adverts; /* to one renewal */
+        } cases[] = { { 1, 3, 1 }, { 1, 4, 2 }, { 2, 3, 2 }, { 1, 10, 8 }, { 10, 3, 2 } };
+
+        win(f);
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+                InstanceConfig *c = fixture_config(false);
+
+                c->carp.advbase = cases[k].advbase;
+                c->carp.dead_ratio = cases[k].dead_ratio;
+                instance_reconfigure(f->instance, c, f->now_usec);
+                /* the lease that the old configuration gave */
+                do {
+                        g_string_truncate(f->effects, 0);
+                        timer(f);
+                } while (!g_str_has_suffix(f->effects->str, "ah"));
+                for (unsigned n = 1; n <= 3 * cases[k].n_adverts; n++) {
+                        g_string_truncate(f->effects, 0);
+                        timer(f);
+                        assert_effects(f, n % cases[k].n_adverts == 0 ? "ah" : "a");
+                }
+        }
+}
+
 static void test_the_units_stop_before_the_address_goes(Fixture *f, gconstpointer data) {
         win(f);
         instance_on_units_settled(f->instance, true, f->now_usec);
@@ -568,6 +595,7 @@ int main(int argc, char **argv) {
         PLAIN("advert-that-waits", test_an_advert_that_waits_counts_when_it_has_left);
         PLAIN("adverts-too-late", test_a_master_whose_adverts_all_come_too_late_gives_up);
         PLAIN("transitions-by-reason", test_every_transition_counts_for_its_reason);
+        PLAIN("a-lease-is-renewed-with-the-last-advert-that-it-outlives", test_a_lease_is_renewed_with_the_last_advert_that_it_outlives);
         UNITS("takeover-latency", test_a_takeover_takes_until_the_units_are_up);
         UNITS("the-address-waits", test_the_address_waits_for_the_units);
         UNITS("no-hold-after-a-sleep", test_units_that_start_for_long_hold_nothing_after_a_sleep);
