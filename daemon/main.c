@@ -13,6 +13,7 @@
 #include "handover.h"
 #include "manager.h"
 #include "privileges.h"
+#include "real-time.h"
 #include "record.h"
 #include "service.h"
 #include "takeover.h"
@@ -361,6 +362,8 @@ static int run(Daemon *d, const Options *o) {
         int r;
 
         r = privileges_reduce("vipd");
+        if (r >= 0)
+                real_time_lock_memory();
         /* of the system's directories each may be missing; one that was named was meant, and may yet come */
         if (r >= 0 && o->config_dir && !g_file_test(o->config_dir, G_FILE_TEST_IS_DIR))
                 log_warning("--config-dir=%s: there is no such directory, and so no instance in it", o->config_dir);

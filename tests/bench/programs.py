@@ -4,11 +4,14 @@ promises. They know nothing of what is measured; the addresses are the lab's, so
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 
 import lab as L
 from lab import VIP, Process, now, wait
+
+DROP_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/real-time.conf")
 
 
 class Election:
@@ -194,7 +197,7 @@ class Keepalived(Program):
         if self.by == "track":
             track = f'vrrp_track_file give_up {{\n file "{host.room}/give-up"\n}}\n'
             tracks, preempt = " track_file {\n  give_up weight -10\n }\n", ""
-        realtime = " vrrp_rt_priority 50\n" if self.realtime else ""
+        realtime = f" vrrp_rt_priority {drop_in()['CPUSchedulingPriority']}\n" if self.realtime else ""
         return f"global_defs {{\n vrrp_version 3\n{realtime}}}\n{track}" + "".join(
             f"vrrp_instance {e.name()} {{\n state BACKUP\n{preempt} interface {e.interface}\n virtual_router_id {e.number}\n"
             f" priority {self.priority}\n advert_int {self.interval}\n down_timer_adverts {self.down_timer_adverts}\n{tracks}"
@@ -244,6 +247,14 @@ def keepalived_path():
     return path
 
 
+def drop_in():
+    """The settings of the drop-in for real time that vipd comes with."""
+    with open(DROP_IN) as f:
+        return dict(re.findall(r"^(\w+)=(.*)$", f.read(), re.M))
+
+
 def real_time():
-    """What starts a program with the scheduling that a unit can give it."""
-    return ("chrt", "--rr", "50")
+    """What starts a program with the scheduling that this drop-in gives vipd.service."""
+    settings = drop_in()
+    return ("chrt", f"--{settings['CPUSchedulingPolicy']}", *(["--reset-on-fork"] if settings["CPUSchedulingResetOnFork"] == "yes" else []),
+            settings["CPUSchedulingPriority"])

@@ -52,6 +52,7 @@ ROOMS = [
     ("daemon/replay-state.?", ['"replay-state.h"', CORE, PROTO, "<sys/socket.h>"] + ISO_C + GLIB),
     ("daemon/persist.?", ['"persist*.h"', '"replay-state.h"', CORE, UTIL] + GLIB + POSIX + LOOP),
     ("daemon/privileges.?", ['"privileges.h"', UTIL] + GLIB + POSIX),
+    ("daemon/real-time.?", ['"real-time.h"', UTIL] + POSIX + ISO_C),
     ("daemon/unit-ops.h", GLIB),
     ("daemon/handover.?", ['"handover.h"', '"unit-ops.h"', INSTANCE, UTIL, "<systemd/sd-daemon.h>"] + GLIB + POSIX),
     ("daemon/record.?", ['"record.h"', '"config.h"', IO, UTIL, "<glib/gstdio.h>"] + GLIB + POSIX + LOOP),
