@@ -412,12 +412,15 @@ static void close_device(InstanceIo *io) {
         char more[RATELIMIT_TEXT_BYTES];
         int r;
 
-        if (io->device && !io->keep) {
-                r = macvlan_delete(io->shared->macvlans, macvlan_ifindex(io->device));
-                if (r < 0 && may_log(io, &io->link_limit, more))
-                        log_warning_errno(r, "%s: the device of its virtual MAC could not be removed: %m%s", io->config->name, more);
+        if (!io->device)
+                return;
+        if (io->keep) {
+                io->device = macvlan_close(io->device);
+                return;
         }
-        io->device = macvlan_close(io->device);
+        r = macvlan_remove(g_steal_pointer(&io->device));
+        if (r < 0 && may_log(io, &io->link_limit, more))
+                log_warning_errno(r, "%s: the device of its virtual MAC could not be removed: %m%s", io->config->name, more);
 }
 
 /* ifindex 0: on none */

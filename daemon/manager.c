@@ -114,7 +114,11 @@ Manager *manager_free(Manager *m) {
         checks_free(m->checks);
         g_ptr_array_unref(m->units);
         sync_groups_free(m->groups);
+        if (m->io.macvlans)
+                macvlan_gather(m->io.macvlans);
         g_ptr_array_unref(m->slots);
+        if (m->io.macvlans)
+                macvlan_flush(m->io.macvlans);
         neighbours_free(m->io.neighbours);
         macvlan_control_free(m->io.macvlans);
         arp_scope_free(m->io.arp_scope);
@@ -538,12 +542,14 @@ static int apply(Manager *m, ConfigSet *set) {
         int result = config_set_n_errors(set) > 0 ? -EINVAL : 0;
 
         log_diagnostics(set);
+        macvlan_gather(m->io.macvlans);
         for (guint k = m->slots->len; k > 0; k--) {
                 Slot *s = g_ptr_array_index(m->slots, k - 1);
 
                 if (!set->incomplete && !find_entry(set, instance_config(s->instance)->name))
                         remove_slot(m, s, ELECTION_REASON_RELOAD);
         }
+        macvlan_flush(m->io.macvlans);
         /* those that stay first, as the others may meet them */
         for (guint k = 0; k < set->entries->len; k++) {
                 const ConfigEntry *entry = g_ptr_array_index(set->entries, k);

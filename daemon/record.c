@@ -189,6 +189,7 @@ unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordK
         g_autoptr(GDir) dir = g_dir_open(runtime_dir, 0, NULL);
         const char *file;
 
+        macvlan_gather(tools->macvlans);
         while (dir && (file = g_dir_read_name(dir))) {
                 g_autofree char *path = g_build_filename(runtime_dir, file, NULL), *text = NULL,
                                 *name = g_strndup(file, strlen(file) - MIN(strlen(file), strlen(SUFFIX)));
@@ -205,6 +206,7 @@ unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordK
                         remove_device(tools, sweep.link, name);
                 (void) g_unlink(path);
         }
+        macvlan_flush(tools->macvlans);
         return sweep.n;
 }
 

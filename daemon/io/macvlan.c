@@ -7,6 +7,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "io/netlink.h"
 #include "io/take-down.h"
 #include "util/cleanup.h"
+#include "util/log.h"
 
 /* The device that bears a virtual MAC. It is made beforehand, and down: so it is neither heard nor hears, its MAC is unknown to the interface below,
  * and containers on the same interface, whose frames the kernel would deliver to it, reach the host that owns the MAC. To own it is one message,
@@ -37,6 +39,7 @@ static const char *const ipv6_settings[] = { "/proc/sys/net/ipv6/conf", "/run/vi
 #define MARK "vipd: "
 #define REPLY_BYTES 16384
 #define ADDR_GEN_MODE_NONE 1
+#define GROUP_FIRST (1 << 24) /* beyond what people give groups as numbers */
 
 typedef struct Setting {
         int number;
@@ -56,6 +59,7 @@ struct MacvlanControl {
         TakeDown *take_down;    /* likewise */
         AutoFd groups;          /* likewise; a socket that hears the solicited-node groups */
         unsigned n_open;
+        GArray *doomed; /* Doomed; NULL: who is deleted goes at once */
 };
 
 struct Macvlan {
@@ -66,6 +70,12 @@ struct Macvlan {
         GArray *groups; /* struct in6_addr */
         bool owned, seen; /* seen: the kernel has told of it since */
 };
+
+/* Who is to be deleted with others. */
+typedef struct Doomed {
+        int ifindex;
+        Macvlan *device; /* to be closed then; or NULL */
+} Doomed;
 
 int macvlan_control_new(MacvlanControl **ret, sd_event *event) {
         MacvlanControl *c = g_new0(MacvlanControl, 1);
@@ -223,17 +233,86 @@ static int build_own(struct nl_msg **ret, int ifindex, const uint8_t mac[MAC_BYT
         return 0;
 }
 
-int macvlan_delete(MacvlanControl *c, int ifindex) {
+static int delete_one(MacvlanControl *c, int ifindex) {
         g_autoptr(nl_msg) m = NULL;
+        int r = message(&m, RTM_DELLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
+
+        if (r >= 0)
+                r = request(c, m);
+        return r == -ENODEV ? 0 : r;
+}
+
+int macvlan_delete(MacvlanControl *c, int ifindex) {
         int r = prepare(c);
 
         if (r < 0)
                 return r;
         take_down_cancel(c->take_down, ifindex);
-        r = message(&m, RTM_DELLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
-        if (r >= 0)
-                r = request(c, m);
-        return r == -ENODEV ? 0 : r;
+        if (!c->doomed)
+                return delete_one(c, ifindex);
+        g_array_append_val(c->doomed, ((Doomed) { .ifindex = ifindex }));
+        return 0;
+}
+
+/* It hears its groups until the device is gone; see the top. */
+int macvlan_remove(Macvlan *m) {
+        MacvlanControl *c = m->control;
+        int r = macvlan_delete(c, m->ifindex);
+
+        if (r >= 0 && c->doomed)
+                g_array_index(c->doomed, Doomed, c->doomed->len - 1).device = m;
+        else
+                macvlan_close(m);
+        return r;
+}
+
+void macvlan_gather(MacvlanControl *c) {
+        c->doomed = g_array_new(false, false, sizeof(Doomed));
+}
+
+static int join_group(MacvlanControl *c, int ifindex, uint32_t group) {
+        g_autoptr(nl_msg) m = NULL;
+        int r = message(&m, RTM_NEWLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = ifindex });
+
+        if (r < 0)
+                return r;
+        return nla_put_u32(m, IFLA_GROUP, group) < 0 ? -ENOMEM : request(c, m);
+}
+
+static int delete_group(MacvlanControl *c, uint32_t group) {
+        g_autoptr(nl_msg) m = NULL;
+        int r = message(&m, RTM_DELLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC });
+
+        if (r < 0)
+                return r;
+        return nla_put_u32(m, IFLA_GROUP, group) < 0 ? -ENOMEM : request(c, m);
+}
+
+/* To delete a link the kernel waits for all processors, some 20 ms, and for all links of a group it waits once. So those that go are made a group
+ * for this moment, by a number that nobody else has; one that does not join goes alone. */
+static bool delete_together(MacvlanControl *c, const GArray *doomed) {
+        uint32_t group = (uint32_t) g_random_int_range(GROUP_FIRST, G_MAXINT32);
+
+        if (doomed->len < 2)
+                return false;
+        for (guint k = 0; k < doomed->len; k++)
+                (void) join_group(c, g_array_index(doomed, Doomed, k).ifindex, group);
+        return delete_group(c, group) >= 0;
+}
+
+void macvlan_flush(MacvlanControl *c) {
+        g_autoptr(GArray) doomed = g_steal_pointer(&c->doomed);
+        bool together = delete_together(c, doomed);
+
+        for (guint k = 0; k < doomed->len; k++) {
+                const Doomed *d = &g_array_index(doomed, Doomed, k);
+                char name[IF_NAMESIZE];
+                int r = together && !if_indextoname((unsigned) d->ifindex, name) ? 0 : delete_one(c, d->ifindex);
+
+                if (r < 0)
+                        log_warning_errno(r, "Device %i, of a virtual MAC, could not be removed: %m", d->ifindex);
+                macvlan_close(d->device);
+        }
 }
 
 bool macvlan_is_marked(const Link *device, const char *owner) {

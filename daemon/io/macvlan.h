@@ -28,7 +28,11 @@ typedef struct Macvlan Macvlan;
  * provided that adopt; else replaced. -EEXIST: it is somebody else's. Blocks for as long as the kernel takes; not on the way of elections. */
 int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, const Link *existing, bool adopt);
 Macvlan *macvlan_close(Macvlan *m); /* leaves the device as it is; returns NULL */
+int macvlan_remove(Macvlan *m);                     /* closes it, and deletes its device */
 int macvlan_delete(MacvlanControl *c, int ifindex); /* 0 also when it was not there */
+/* In between, a device that is deleted is only noted, and at the end all go together: they take the kernel no longer than one. None may be opened. */
+void macvlan_gather(MacvlanControl *c);
+void macvlan_flush(MacvlanControl *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Macvlan, macvlan_close)
 
 bool macvlan_exists(const Macvlan *m); /* now, whatever has been told of it */

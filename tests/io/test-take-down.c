@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Links of a namespace, taken down without anybody waiting for it, and without memory at the moment when they are given up. */
+/* Links of a namespace, taken down without anybody waiting for it, and without memory at the moment when they are given up; and deleted together. */
 #include <malloc.h>
 #include <net/if.h>
 #include <signal.h>
@@ -106,6 +106,46 @@ static void test_who_leaves_asks_for_no_memory(Fixture *f, gconstpointer data) {
                 macvlan_close(devices[k]);
 }
 
+static unsigned n_present(const Fixture *f) {
+        char name[IF_NAMESIZE];
+        unsigned n = 0;
+
+        for (unsigned k = 0; k < N_LINKS; k++)
+                n += if_indextoname((unsigned) f->ifindexes[k], name) != NULL;
+        return n;
+}
+
+/* Those that go, whatever became of one of them meanwhile; and nobody else. */
+static void test_those_that_go_together_go_fast(Fixture *f, gconstpointer data) {
+        g_autoptr(MacvlanControl) control = NULL;
+        uint64_t began_usec, alone_usec;
+
+        g_assert_cmpint(macvlan_control_new(&control, f->event), ==, 0);
+        began_usec = lab_now_usec();
+        for (unsigned k = 0; k < 20; k++)
+                g_assert_cmpint(macvlan_delete(control, f->ifindexes[k]), ==, 0);
+        alone_usec = lab_now_usec() - began_usec;
+        g_assert_cmpuint(n_present(f), ==, N_LINKS - 20);
+        macvlan_gather(control);
+        for (unsigned k = 20; k < 60; k++)
+                g_assert_cmpint(macvlan_delete(control, f->ifindexes[k]), ==, 0);
+        ip("link del d0.30");
+        g_assert_cmpuint(n_present(f), ==, N_LINKS - 21);
+        began_usec = lab_now_usec();
+        macvlan_flush(control);
+        g_assert_cmpuint(n_present(f), ==, N_LINKS - 60);
+        g_assert_cmpuint(lab_now_usec() - began_usec, <, alone_usec);
+        /* one alone, and none */
+        macvlan_gather(control);
+        g_assert_cmpint(macvlan_delete(control, f->ifindexes[60]), ==, 0);
+        macvlan_flush(control);
+        macvlan_gather(control);
+        macvlan_flush(control);
+        g_assert_cmpuint(n_present(f), ==, N_LINKS - 61);
+        g_assert_cmpint(macvlan_delete(control, f->ifindexes[61]), ==, 0);
+        g_assert_cmpuint(n_present(f), ==, N_LINKS - 62);
+}
+
 #define CASE(name) g_test_add("/take-down/" #name, Fixture, NULL, set_up, test_##name, tear_down)
 
 int main(int argc, char **argv) {
@@ -117,6 +157,7 @@ int main(int argc, char **argv) {
         if (!lab_init(argc, argv))
                 return lab_skip();
         CASE(who_is_added_goes_down_unless_cancelled);
+        CASE(those_that_go_together_go_fast);
         CASE(who_leaves_asks_for_no_memory);
         return g_test_run();
 }

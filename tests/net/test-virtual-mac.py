@@ -351,6 +351,27 @@ def test_on_a_bridge_and_on_a_macvlan(lab):
         n1.ip("link", "del", kind)
 
 
+def test_a_reload_that_removes_many_holds_nobody_up(lab):
+    """The kernel takes its time to delete a device."""
+    (n1,) = lab.nodes(1)
+    files = {f"v{k}": instance((f"198.51.100.{k}",), vhid=k, VIP_MACAddress="virtual") for k in range(1, 201)}
+    stays = {"web": instance(vhid=250, advbase=0, advskew=16)}
+    a = n1.vipd({**files, **stays})
+    for name in ("web", "v200"):
+        a.wait_state("master", name, 60)
+    at = wait(lambda: lab.observer.carp(n1, vhid=250), "the first advert")[-1].t
+    a.write({name: None for name in files})
+    a.reload()
+    wait(lambda: devices(n1) == [], "all are gone", 30)
+    gone = now()
+    wait(lambda: len(lab.observer.carp(n1, gone, vhid=250)) > 3, "adverts go on")
+    said = lab.observer.carp(n1, at, vhid=250)
+    late = max(second.t - first.t for first, second in zip(said, said[1:]))
+    check(late < 1_500_000, f"adverts were up to {late} us apart")
+    check(a.state("web") == "master", a.text())
+    a.stop()
+
+
 def test_250_on_one_interface(lab):
     """All of them, on two hosts: from the first to the second, and nothing is left on the first."""
     n1, n2 = lab.nodes(2)
