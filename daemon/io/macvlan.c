@@ -196,18 +196,26 @@ static void refuse_routers(const char *name) {
         }
 }
 
-bool macvlan_accepts_routers(const Macvlan *m) {
+typedef union Reply {
+        struct nlmsghdr header;
+        uint8_t bytes[REPLY_BYTES];
+} Reply;
+
+/* What the kernel has at this moment; attributes point into the reply. */
+static bool ask(const Macvlan *m, Reply *reply, struct nlattr *attributes[static IFLA_MAX + 1]) {
         g_autoptr(nl_msg) question = NULL;
-        union {
-                struct nlmsghdr header;
-                uint8_t bytes[REPLY_BYTES];
-        } reply;
+
+        return message(&question, RTM_GETLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = m->ifindex }) >= 0 &&
+               netlink_request(m->control->socket, question, &reply->header, sizeof(*reply)) >= 0 &&
+               nlmsg_parse(&reply->header, sizeof(struct ifinfomsg), attributes, IFLA_MAX, NULL) >= 0;
+}
+
+bool macvlan_accepts_routers(const Macvlan *m) {
         struct nlattr *attributes[IFLA_MAX + 1], *of_ipv6[IFLA_INET6_MAX + 1], *family;
         const int32_t *conf;
+        Reply reply;
 
-        if (message(&question, RTM_GETLINK, 0, &(struct ifinfomsg) { .ifi_family = AF_UNSPEC, .ifi_index = m->ifindex }) < 0 ||
-            netlink_request(m->control->socket, question, &reply.header, sizeof(reply)) < 0 ||
-            nlmsg_parse(&reply.header, sizeof(struct ifinfomsg), attributes, IFLA_MAX, NULL) < 0 || !attributes[IFLA_AF_SPEC])
+        if (!ask(m, &reply, attributes) || !attributes[IFLA_AF_SPEC])
                 return false;
         family = nla_find(nla_data(attributes[IFLA_AF_SPEC]), nla_len(attributes[IFLA_AF_SPEC]), AF_INET6);
         if (!family || nla_parse_nested(of_ipv6, IFLA_INET6_MAX, family, NULL) < 0 || !of_ipv6[IFLA_INET6_CONF] ||
@@ -446,12 +454,26 @@ void macvlan_leave(Macvlan *m) {
         m->owned = m->seen = false;
 }
 
+/* What is told may be older than macvlan_own(). Who cannot be told better takes it again, which is nothing if it is so. */
+static bool is_up_now(const Macvlan *m) {
+        struct nlattr *attributes[IFLA_MAX + 1];
+        Reply reply;
+
+        return ask(m, &reply, attributes) && (((const struct ifinfomsg *) nlmsg_data(&reply.header))->ifi_flags & IFF_UP) != 0 &&
+               attributes[IFLA_ADDRESS] && nla_len(attributes[IFLA_ADDRESS]) == MAC_BYTES &&
+               memcmp(nla_data(attributes[IFLA_ADDRESS]), m->mac, MAC_BYTES) == 0;
+}
+
+/* That it is up is not told if it was: it was about to be taken down, or is just being, which is what comes next then. */
 bool macvlan_observe(Macvlan *m, const Link *device) {
-        bool is = device->up && memcmp(device->mac, m->mac, MAC_BYTES) == 0, lost = m->owned && m->seen && !is;
+        bool is = device->up && memcmp(device->mac, m->mac, MAC_BYTES) == 0, lost = m->owned && !is && (m->seen || !is_up_now(m));
 
         if (m->owned)
                 m->seen = is;
         if (lost)
                 m->owned = false;
+        /* somebody else wants it up, who is not us */
+        if (device->up && !m->owned)
+                take_down_add(m->control->take_down, m->ifindex);
         return lost;
 }

@@ -6,6 +6,8 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -24,18 +26,21 @@
 struct TakeDown {
         sd_event *event;
         sd_event_source *timer, *child;
-        GArray *due; /* ifindex */
+        GArray *due;   /* ifindex */
+        GArray *doing; /* likewise: what the child does */
 };
 
 /* Between fork and exit; nothing of ours is kept. That a link is gone is as good. */
 static void __attribute__((noreturn)) child_run(const int *ifindexes, guint n) {
         struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+        bool sent;
         int fd;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void) close_range(0, ~0U, 0);
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-        for (guint k = 0; fd >= 0 && k < n; k++) {
+        sent = fd >= 0;
+        for (guint k = 0; sent && k < n; k++) {
                 struct {
                         struct nlmsghdr header;
                         struct ifinfomsg info;
@@ -44,9 +49,9 @@ static void __attribute__((noreturn)) child_run(const int *ifindexes, guint n) {
                         .info = { .ifi_family = AF_UNSPEC, .ifi_index = ifindexes[k], .ifi_change = IFF_UP },
                 };
 
-                (void) sendto(fd, &m, sizeof(m), 0, (struct sockaddr *) &kernel, sizeof(kernel));
+                sent = sendto(fd, &m, sizeof(m), 0, (struct sockaddr *) &kernel, sizeof(kernel)) == (ssize_t) sizeof(m);
         }
-        _exit(fd < 0);
+        _exit(sent ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 static void arm(TakeDown *t) {
@@ -61,6 +66,10 @@ static int on_child(sd_event_source *s, const siginfo_t *si, void *userdata) {
         TakeDown *t = userdata;
 
         t->child = sd_event_source_disable_unref(t->child);
+        /* for want of memory or descriptors: no news of the link may ever come */
+        if (si->si_code != CLD_EXITED || si->si_status != EXIT_SUCCESS)
+                g_array_append_vals(t->due, t->doing->data, t->doing->len);
+        g_array_set_size(t->doing, 0);
         arm(t);
         return 0;
 }
@@ -77,6 +86,8 @@ static int on_due(sd_event_source *s, uint64_t usec, void *userdata) {
                 (void) sd_event_source_set_priority(t->child, EVENT_PRIORITY_IDLE);
         else
                 log_warning_errno(r, "No process to take links down: %m");
+        if (r >= 0)
+                g_array_append_vals(t->doing, t->due->data, t->due->len);
         if (pid > 0)
                 g_array_set_size(t->due, 0);
         arm(t);
@@ -89,6 +100,7 @@ int take_down_new(TakeDown **ret, sd_event *event) {
 
         t->event = sd_event_ref(event);
         t->due = g_array_new(false, false, sizeof(int));
+        t->doing = g_array_new(false, false, sizeof(int));
         r = sd_event_add_time(event, &t->timer, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_due, t);
         if (r >= 0)
                 r = sd_event_source_set_priority(t->timer, EVENT_PRIORITY_IDLE);
@@ -106,15 +118,21 @@ TakeDown *take_down_free(TakeDown *t) {
         sd_event_source_disable_unref(t->timer);
         sd_event_source_disable_unref(t->child);
         g_array_unref(t->due);
+        g_array_unref(t->doing);
         sd_event_unref(t->event);
         g_free(t);
         return NULL;
 }
 
+static void forget(GArray *ifindexes, int ifindex) {
+        for (guint k = ifindexes->len; k > 0; k--)
+                if (g_array_index(ifindexes, int, k - 1) == ifindex)
+                        g_array_remove_index_fast(ifindexes, k - 1);
+}
+
 void take_down_cancel(TakeDown *t, int ifindex) {
-        for (guint k = t->due->len; k > 0; k--)
-                if (g_array_index(t->due, int, k - 1) == ifindex)
-                        g_array_remove_index_fast(t->due, k - 1);
+        forget(t->due, ifindex);
+        forget(t->doing, ifindex);
 }
 
 void take_down_reserve(TakeDown *t, unsigned n) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Takes links down, a little later and without waiting for it. */
+/* Takes links down, a little later and without waiting for it; what could not be done is tried again. */
 #include <glib.h>
 #include <systemd/sd-event.h>
 

@@ -4,6 +4,7 @@
 import errno
 import os
 import random
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -14,9 +15,9 @@ import world as W  # noqa: E402
 from lab import check, now, wait  # noqa: E402
 
 
-def world(lab, **keys):
+def world(lab, shape=W.Shape(), **keys):
     """Two hosts: the master, and the other."""
-    w = W.World(lab, random.Random(1), W.Shape(), **keys)
+    w = W.World(lab, random.Random(1), shape, **keys)
     (master,) = w.masters()
     (backup,) = [n for n in w.nodes if n is not master]
     return w, master, backup
@@ -85,6 +86,31 @@ def test_no_descriptor_for_what_neighbours_claim(lab):
     first.vipd.wait_line("nobody will notice another host on eth0 that has an address of ours: Too many open files")
     first.limit("nofile", 1024)
     wait(lambda: len(first.fds()) == n, lambda: f"all of its sockets are there again: {first.fds()}")
+    w.converge()
+
+
+def test_no_socket_to_take_a_device_down(lab):
+    """Of a virtual MAC; a child does it, and nothing tells of the link if it cannot."""
+    w, first, second = world(lab, W.Shape(virtual=True))
+    before = first.n_failed(kinds.CALLS["socket"])
+    first.fail(kinds.CALLS["socket"], errno.EMFILE)
+    first.vipd.signal(signal.SIGUSR2)
+    wait(lambda: second.vipd.is_master(), "the other one is master")
+    wait(lambda: first.n_failed(kinds.CALLS["socket"]) > before, "its child has tried")
+    first.obey()
+    w.converge()
+
+
+def test_a_device_is_taken_down_while_it_becomes_ours(lab):
+    """Of a virtual MAC: what was up already is not told to be up, so that it goes down is the first that is heard of it."""
+    w, first, second = world(lab, W.Shape(virtual=True))
+    second.host.ip("link", "set", "vip-web", "up")
+    # no news until all has happened
+    second.fail(kinds.CALLS["recvfrom"], errno.EAGAIN)
+    first.vipd.signal(signal.SIGUSR2)
+    wait(lambda: second.vipd.is_master(), "the other one is master")
+    second.host.ip("link", "set", "vip-web", "down")
+    second.obey()
     w.converge()
 
 

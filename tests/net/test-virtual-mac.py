@@ -293,6 +293,14 @@ def test_what_somebody_takes_from_it_is_put_back(lab):
     check(device(n1, "stolen") is None and a.state() == "master", a.text())
 
 
+def test_what_somebody_gives_to_a_backups_is_taken_back(lab):
+    """Up, it would speak and hear as the virtual MAC."""
+    n1, n2, a, b = elect(lab)
+    n2.ip("link", "set", "dev", DEVICE, "up")
+    wait(lambda: not is_up(n2), "down again", 3)
+    check(is_up(n1) and a.state() == "master", a.text())
+
+
 def test_interface_goes_and_comes(lab):
     (n1,), client = lab.nodes(1), lab.client()
     a = n1.vipd(**KEYS)
