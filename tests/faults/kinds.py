@@ -339,6 +339,7 @@ CALLS = {
     "clone": 56, "getdents": 217, "flock": 73, "rt-sigprocmask": 14, "rt-sigaction": 13, "getpid": 39, "getppid": 110, "timerfd-create": 283,
     "socketpair": 53, "execve": 59, "futex": 202, "access": 21, "connect": 42, "readlink": 89, "prctl": 157, "set-robust-list": 273,
     "fallocate": 285, "signalfd4": 289, "epoll-create1": 291, "memfd-create": 319, "pidfd-open": 434, "close-range": 436,
+    "inotify-init1": 294, "inotify-add-watch": 254, "inotify-rm-watch": 255, "readlinkat": 267, "ppoll": 271,
 }
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
 # What can only end a vipd: it cannot wait, or it got no memory.
@@ -427,6 +428,9 @@ def failing_call(w):
         for action in ("replaced", "taken", "reload", "demote", "removed"):
             provoke(w, node, action)
             w.watch(0.1)
+        if node.n_failed(number) == before:
+            # those that wait for a bus to come back
+            replace_bus(w, node)
         if node.n_failed(number) == before:
             node.obey()
             if node.alive():
@@ -618,6 +622,15 @@ def bus_of(w, node):
     return next(p for p in w.lab.processes if p.label == f"dbus-daemon of {node.name}" and p.running())
 
 
+def replace_bus(w, node):
+    """Killed, and for longer than it takes until it is looked for again there is none."""
+    bus_of(w, node).kill()
+    w.watch(0.5)
+    os.unlink(f"{node.host.room}/bus")
+    node.host.bus()
+    w.watch(0.5)
+
+
 def found_again(node):
     wait(lambda: L.statistics(node.bus), f"vipd on {node.name} on its bus", 20, every=0.1)
 
@@ -625,10 +638,8 @@ def found_again(node):
 @kind("services", "bus")
 def bus_killed(w):
     node = w.some()
-    bus_of(w, node).kill()
-    yield node.name, 0.5
-    os.unlink(f"{node.host.room}/bus")
-    node.host.bus()
+    replace_bus(w, node)
+    yield node.name, 0
     found_again(node)
 
 
