@@ -219,11 +219,11 @@ static void compare_groups(ConfigSet *set) {
         }
 }
 
-/* Nothing runs then, and nothing is wrong with it: somebody may have put the files elsewhere. */
+/* A daemon waits for its first instance and says nothing; who checks has written one, perhaps elsewhere or under another name. */
 static void warn_if_empty(ConfigSet *set, const char *const *directories) {
-        g_autofree char *others = *directories ? g_strjoinv(" or ", (char **) (directories + 1)) : NULL;
+        g_autofree char *others = g_strjoinv(" or ", (char **) (directories + 1));
 
-        if (set->entries->len > 0 || set->incomplete || !others)
+        if (set->entries->len > 0 || set->incomplete)
                 return;
         config_diagnose(set, false, NULL, *directories, 0, "there is no instance; each is a file NAME.vip in this directory%s%s, see name.vip(5)",
                         *others ? " or " : "", others);
@@ -236,17 +236,11 @@ const char *config_daemon_user(const char *directory) {
         return !path || g_strv_contains(default_directories, path) ? "vipd" : NULL;
 }
 
-ConfigSet *config_load(const char *const *directories, const char *credentials) {
-        return config_load_for(NULL, directories, credentials);
-}
-
-ConfigSet *config_load_for(const char *user, const char *const *directories, const char *credentials) {
+static ConfigSet *load(const char *user, const char *const *directories, const char *credentials) {
         ConfigSet *set = g_new0(ConfigSet, 1);
         g_autoptr(GPtrArray) files = NULL;
 
         set->user = user;
-        if (!directories)
-                directories = default_directories;
         set->entries = g_ptr_array_new_with_free_func(config_entry_free);
         set->diagnostics = g_ptr_array_new_with_free_func(config_diagnostic_free);
         set->daemon.log_level = LOG_INFO;
@@ -256,7 +250,17 @@ ConfigSet *config_load_for(const char *user, const char *const *directories, con
                 load_entry(set, directories, g_ptr_array_index(files, k), credentials);
         find_conflicts(set);
         compare_groups(set);
-        warn_if_empty(set, directories);
+        return set;
+}
+
+ConfigSet *config_load(const char *const *directories, const char *credentials) {
+        return load(NULL, directories ?: default_directories, credentials);
+}
+
+ConfigSet *config_load_for(const char *user, const char *const *directories, const char *credentials) {
+        ConfigSet *set = load(user, directories ?: default_directories, credentials);
+
+        warn_if_empty(set, directories ?: default_directories);
         return set;
 }
 

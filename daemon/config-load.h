@@ -44,11 +44,12 @@ typedef struct ConfigSet {
 } ConfigSet;
 
 /* directories: NULL-terminated, highest precedence first; NULL: /etc/vipd, /run/vipd, /usr/lib/vipd. A missing directory is
- * empty. No instance at all is a warning. Conflicts between instances (one VHID twice on an interface, one address twice) break the later instance by name.
+ * empty. Conflicts between instances (one VHID twice on an interface, one address twice) break the later instance by name.
  * credentials: $CREDENTIALS_DIRECTORY or NULL; "vipd.NAME" in it is the passphrase when the file gives none.
  * Never fails: what went wrong is in the diagnostics. Caller frees. */
 ConfigSet *config_load(const char *const *directories, const char *credentials);
-/* The same for who checks what a daemon will read that runs as this user: what that one cannot read is an error. */
+/* The same for who checks what a daemon will read that runs as this user: what that one cannot read is an error, and that there
+ * is no instance at all a warning. directories: as above, not empty. */
 ConfigSet *config_load_for(const char *user, const char *const *directories, const char *credentials);
 /* For whom vipd --check and vipctl check read this directory (NULL: all of the system's): a user, or NULL: for who calls. */
 const char *config_daemon_user(const char *directory);

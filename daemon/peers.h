@@ -29,7 +29,7 @@ typedef struct Peers {
         size_t n;
 } Peers;
 
-/* An advert of this source was believed, or its farewell. reigns: it speaks as master, and nobody else of its family does then. True: somebody came, went, or changed
- * its role or values; that another advert came is no change. */
+/* An advert of this source was believed, or its farewell. reigns: it speaks as master, and nobody else of its family does then. True: somebody came,
+ * went, or changed its role or values; that another advert came is no change. */
 bool peers_note(Peers *p, const IpAddress *source, uint8_t advbase, uint8_t advskew, bool reigns, uint64_t now_usec);
 const Peer *peers_find(const Peers *p, const IpAddress *source); /* borrowed until the next note; NULL */
