@@ -58,6 +58,7 @@ struct InstanceIo {
         IpAddress source_ipv4, source_ipv6;
         uint8_t vhid;
         unsigned n_ways; /* of the last advert, those that still wait */
+        bool hurries;    /* it left at once, and so shall what comes behind it */
         bool sent;       /* by any of them */
         int send_error;  /* of the first that failed */
         IpAddress group_ipv4; /* joined; AF_UNSPEC: not */
@@ -120,7 +121,8 @@ static int send_group(InstanceIo *io, TransportPort *port, const IpAddress *sour
         return transport_port_send_soon(port, bytes, ip_frame_build(&frame, payload, bytes), until_usec, on_sent, io);
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec,
+                   bool at_once) {
         InstanceIo *io = userdata;
         const CarpConfig *c = &io->config->carp;
         struct {
@@ -153,6 +155,9 @@ static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const
                         if (c->peers[k].family == ways[w].source->family)
                                 note_way(io, transport_port_send_unicast(ways[w].port, ways[w].source, &c->peers[k], ways[w].payload));
         }
+        io->hurries = at_once;
+        if (at_once)
+                transport_push(io->shared->transport);
         if (--io->n_ways > 0)
                 return -EINPROGRESS;
         return io->sent ? 0 : io->send_error ?: -ENOTCONN;
@@ -266,9 +271,10 @@ static void op_announce(void *userdata, uint64_t until_usec) {
 
         for (size_t k = 0; port && k < io->n_addresses; k++)
                 (void) announce_address(port, sender_mac(io), &address_prefix(io->addresses[k].address)->address, until_usec);
-        /* behind an advert that waits, this is a takeover: who waits for it shall not wait for signals and log lines, too */
-        if (io->n_ways > 0)
+        /* behind an advert that waits, or did not, this is a takeover: who waits for it shall not wait for signals and log lines, too */
+        if (io->n_ways > 0 || io->hurries)
                 transport_push(io->shared->transport);
+        io->hurries = false;
 }
 
 static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {

@@ -259,7 +259,8 @@ static void note_sent(Instance *i, bool leaving, int error, uint64_t now_usec) {
                       &ignored);
 }
 
-static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec) {
+/* Return: 0, -EINPROGRESS or what it failed with. */
+static int send_advert(Instance *i, const ElectionUpdate *u, bool at_once, uint64_t now_usec) {
         bool leaving = u->send == ELECTION_SEND_BOW_OUT;
         uint8_t advbase = leaving ? 255 : u->advbase, advskew = leaving ? 255 : u->advskew;
         uint8_t ipv4[CARP_PAYLOAD_BYTES], ipv6[CARP_PAYLOAD_BYTES];
@@ -276,11 +277,12 @@ static void send_advert(Instance *i, const ElectionUpdate *u, uint64_t now_usec)
         by_ipv6 = i->next;
         memcpy(by_ipv6.digest, i->next_ipv6_digest, CARP_DIGEST_BYTES);
         carp_encode(&by_ipv6, ipv6);
-        r = i->ops->send(i->ops_userdata, ipv4, ipv6, leaving ? UINT64_MAX : i->election.next_advert_usec);
+        r = i->ops->send(i->ops_userdata, ipv4, ipv6, leaving ? UINT64_MAX : i->election.next_advert_usec, at_once);
         if (r != -EINPROGRESS)
                 note_sent(i, leaving, r, now_usec);
         else
                 i->bow_out_waits = leaving;
+        return r;
 }
 
 static const IpAddress *own_source(const Instance *i) {
@@ -349,7 +351,9 @@ static void update_demotion(Instance *i, uint64_t now_usec) {
 /* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
 static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *master, uint64_t now_usec) {
         InstanceTransition transition = { .from = u->from, .to = u->to, .reason = u->reason };
-        bool lost = false, left_early = false;
+        bool replaces = u->changed && u->to == ELECTION_STATE_MASTER &&
+                        (u->reason == ELECTION_REASON_PREEMPTING || u->reason == ELECTION_REASON_PROMOTED);
+        bool lost = false, untold = false, left_early = false;
         unsigned changes = 0;
 
         if (u->changed && u->from == ELECTION_STATE_MASTER) {
@@ -366,9 +370,13 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 lost = !i->units_pending && !i->prepared && hold(i, now_usec) < 0;
                 i->prepared = false;
         }
-        if (u->send != ELECTION_SEND_NONE && !lost)
-                send_advert(i, u, now_usec);
-        if (u->announce && !lost && !i->units_pending)
+        if (u->send != ELECTION_SEND_NONE && !lost) {
+                int r = send_advert(i, u, replaces, now_usec);
+
+                /* neighbours must not learn of a takeover that its master does not; one that was only too late or too many comes again */
+                untold = replaces && r < 0 && r != -ETIME && r != -EAGAIN;
+        }
+        if (u->announce && !lost && !untold && !i->units_pending)
                 announce_burst(i, now_usec);
         if (u->contested)
                 announce_again(i, now_usec);
@@ -397,16 +405,16 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 changes |= set_master(i, &(IpAddress) { 0 });
         notify(i, changes, u->changed ? &transition : NULL);
 
-        if (lost) {
+        if (lost || untold) {
                 ElectionUpdate next;
 
                 election_step(&i->election,
-                              &(ElectionEvent) { .type = ELECTION_EVENT_ADDRESS_LOST,
+                              &(ElectionEvent) { .type = lost ? ELECTION_EVENT_ADDRESS_LOST : ELECTION_EVENT_UNTOLD,
                                                  .u.hold_usec = i->config->takeover.demote_hold_usec },
                               now_usec,
                               &next);
                 /* whom we meant to replace is master still, and a bow-out would call every backup against him */
-                if (u->reason == ELECTION_REASON_PREEMPTING || u->reason == ELECTION_REASON_PROMOTED)
+                if (replaces)
                         next.send = ELECTION_SEND_NONE;
                 carry_out(i, &next, NULL, now_usec);
         }
@@ -683,7 +691,7 @@ void instance_on_timer(Instance *i, uint64_t now_usec) {
  */
 void instance_on_sent(Instance *i, int error, uint64_t now_usec) {
         note_sent(i, i->bow_out_waits, error, now_usec);
-        if (i->n_sends >= SENDS_IN_A_ROW || (error < 0 && election_deadline_usec(&i->election) <= now_usec))
+        if (i->n_sends >= SENDS_IN_A_ROW)
                 i->ops->arm(i->ops_userdata, now_usec, now_usec);
 }
 

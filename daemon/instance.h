@@ -20,9 +20,10 @@ typedef struct Instance Instance;
 
 /* What an instance needs done. None may block, or call back into the instance but by instance_on_sent(). */
 typedef struct InstanceOps {
-        /* to every peer, by each family that is spoken, its payload; 0 or -errno. -EINPROGRESS: it leaves when this pass of the loop is over, but
-         * not after until_usec, and instance_on_sent() is called then. */
-        int (*send)(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec);
+        /* to every peer, by each family that is spoken, its payload; 0 or -errno. -EINPROGRESS, never with at_once: it leaves when this pass of
+         * the loop is over, but not after until_usec, and instance_on_sent() is called then. */
+        int (*send)(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec,
+                    bool at_once);
         int (*hold)(void *userdata);      /* add what is missing and renew the lease of the rest; idempotent; 0 or -errno */
         /* Renew the lease of what is held, with others', when this pass is over but not after until_usec; 0 or -errno, and what is refused later
          * is told to instance_on_lease_refused(). */

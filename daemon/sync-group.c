@@ -110,12 +110,19 @@ static bool prepare(Group *g, uint64_t now_usec) {
         return false;
 }
 
+/* The first who cannot tell whom it replaces is the last who tries: those of the others shall not yield for nothing. */
 static void take_over(Group *g, uint64_t now_usec) {
+        bool told = true;
+
         if (!prepare(g, now_usec))
                 return;
         for (guint k = 0; k < g->members->len; k++) {
-                instance_sync(member(g, k)->instance, ELECTION_SYNC_TAKE_OVER, NULL, now_usec);
-                instance_cancel_takeover(member(g, k)->instance);
+                Instance *i = member(g, k)->instance;
+
+                if (told)
+                        instance_sync(i, ELECTION_SYNC_TAKE_OVER, NULL, now_usec);
+                instance_cancel_takeover(i);
+                told = told && is_master(i);
         }
 }
 

@@ -194,7 +194,6 @@ static void become_backup(Election *e, ElectionReason reason, ElectionUpdate *u)
 static void become_master(Election *e, ElectionReason reason, ElectionUpdate *u) {
         transition(e, ELECTION_STATE_MASTER, reason, u);
         e->sent_usec = e->now_usec;
-        e->refused = false;
         e->reasserted_usec = e->now_usec;
         e->n_ties = 0;
         e->eligible_usec = 0;
@@ -538,6 +537,12 @@ static void step_sync(Election *e, ElectionSync sync, ElectionUpdate *u) {
         }
 }
 
+/* Stay out for a while: to hold an address that nobody is told of half of the time serves nobody. */
+static void give_up_unheard(Election *e, ElectionUpdate *u) {
+        become_backup(e, ELECTION_REASON_SEND_FAILED, u);
+        e->eligible_usec = add(e->now_usec, 2 * dead_usec(e));
+}
+
 /* A master whose adverts stopped for a dead interval has been replaced, whether it slept, was starved, or could not send. */
 static void check_silence(Election *e, ElectionUpdate *u) {
         uint64_t limit_usec = stall_usec(e);
@@ -546,22 +551,15 @@ static void check_silence(Election *e, ElectionUpdate *u) {
                 return;
         if (e->now_usec - e->attempted_usec >= limit_usec)
                 become_backup(e, ELECTION_REASON_STALLED, u);
-        else if (e->refused || e->now_usec - e->sent_usec >= limit_usec) {
-                /* Stay out as long again: to hold an address that nobody is told of half of the time serves nobody. */
-                become_backup(e, ELECTION_REASON_SEND_FAILED, u);
-                e->eligible_usec = add(e->now_usec, 2 * dead_usec(e));
-        }
+        else if (e->now_usec - e->sent_usec >= limit_usec)
+                give_up_unheard(e, u);
 }
 
 /* Who takes over from a living master and cannot tell him has replaced nobody: there would be two until this one has been silent for a dead
- * interval, over and over as long as he hears and is not heard. So he leaves with the next timer, which is due. */
-static void note_refused(Election *e) {
-        bool first = e->attempted_usec == e->sent_usec;
-
-        if (e->state != ELECTION_STATE_MASTER || !first || (e->reason != ELECTION_REASON_PREEMPTING && e->reason != ELECTION_REASON_PROMOTED))
-                return;
-        e->refused = true;
-        e->next_advert_usec = e->now_usec;
+ * interval, over and over as long as he hears and is not heard. */
+static void step_untold(Election *e, ElectionUpdate *u) {
+        if (e->state == ELECTION_STATE_MASTER)
+                give_up_unheard(e, u);
 }
 
 void election_init(Election *e, const ElectionConfig *config, uint64_t seed) {
@@ -630,8 +628,6 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
         if (event->type == ELECTION_EVENT_SENT) {
                 if (event->u.sent)
                         e->sent_usec = e->now_usec;
-                else
-                        note_refused(e);
                 return;
         }
         check_silence(e, ret);
@@ -673,6 +669,9 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
                 break;
         case ELECTION_EVENT_ADDRESS_LOST:
                 step_out(e, ELECTION_REASON_ADDRESS_LOST, event->u.hold_usec, ret);
+                break;
+        case ELECTION_EVENT_UNTOLD:
+                step_untold(e, ret);
                 break;
         case ELECTION_EVENT_SHUTDOWN:
                 step_bar(e, event->u.stop_reason, ret);

@@ -68,6 +68,7 @@ typedef enum ElectionEventType {
         ELECTION_EVENT_PROMOTE,     /* take over now */
         ELECTION_EVENT_SENT,        /* u.sent: did the last advert leave? */
         ELECTION_EVENT_ADDRESS_LOST,/* an address could not be held: give up; u.hold_usec */
+        ELECTION_EVENT_UNTOLD,      /* the advert of a takeover from a living master was refused: give it back */
         ELECTION_EVENT_SHUTDOWN,    /* leave for good; u.stop_reason: shutdown or reload */
         ELECTION_EVENT_CONFIGURE,   /* u.config: new timing, same election */
         ELECTION_EVENT_SOURCE,      /* u.source: our own addresses changed */
@@ -148,7 +149,6 @@ typedef struct Election {
         uint64_t next_advert_usec;    /* master */
         uint64_t attempted_usec;      /* master: last advert tried */
         uint64_t sent_usec;           /* master: last advert that left */
-        bool refused;                 /* master: it took over from one that lives, and its first advert could not be sent */
         uint64_t reasserted_usec;     /* master: last advert sent out of turn */
         uint64_t promoted_until_usec; /* master: our adverts and comparisons are 0/0 until here */
         unsigned n_ties;              /* equal adverts answered since we became master */

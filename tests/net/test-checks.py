@@ -287,6 +287,8 @@ def test_a_host_that_is_not_heard_does_not_fight_for_the_address(lab):
     wait(lambda: len(a.transitions(since=at)) >= 4, "it has tried twice", 30)
     check([t.reason for t in a.transitions(since=at)[:4]] == ["preempting", "send-failed"] * 2, a.text())
     check(a.transitions(since=at)[2].t - at > 6_000_000, "rarely")
+    lab.observer.sync()
+    check(not [e for e in lab.observer.of("arp", at, port="n1") if e.address == VIP], "no neighbour is told of what the master is not")
     check(b.state() == "master" and not b.transitions(since=at), b.text())
     lab.observer.check_never_two(allowed_usec=100_000)
     n1.run("nft", "delete", "table", "netdev", "lab")

@@ -8,7 +8,7 @@
 /* A machine with one daemon and one instance per segment: the shipped instances and their group. Every call into them is one pass of the loop, put
  * between check_pass_begin() and check_pass_end(). Leases are left to the other simulator. */
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec, bool at_once) {
         Side *s = userdata;
         World *w = s->host->world;
         Packet packet = { .source = s->source, .side = s->number, .from = s->host->number };

@@ -17,7 +17,7 @@ static uint64_t clock_of(const Host *h) {
         return h->sim->now + h->clock_offset_usec;
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec, bool at_once) {
         Host *h = userdata;
         CarpAdvert advert = { 0 };
         bool leaving;

@@ -5,7 +5,7 @@
 
 #define ADVSKEW_BYTE 2 /* of an advert's payload */
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec, bool at_once) {
         Fixture *f = userdata;
 
         f->advskew = ipv4[ADVSKEW_BYTE];

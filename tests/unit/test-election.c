@@ -426,46 +426,27 @@ static void test_a_master_that_cannot_send_gives_up(void) {
         g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
 }
 
-/* An event, and what became of the advert that it called for. */
-static ElectionUpdate step_and_send(Election *e, ElectionEvent event, bool sent, uint64_t now_usec) {
-        ElectionUpdate u, ignored;
-
-        election_step(e, &event, now_usec, &u);
-        g_assert_cmpint(u.send, ==, ELECTION_SEND_ADVERT);
-        election_step(e, &(ElectionEvent) { .type = ELECTION_EVENT_SENT, .u.sent = sent }, now_usec, &ignored);
-        return u;
-}
-
-/* A host that preempts, hears, and is not heard. */
+/* A host that preempts, hears, and is not heard: its first advert was refused. */
 static void test_who_cannot_say_that_he_took_over_gives_it_back(void) {
-        const ElectionEvent worse = { .type = ELECTION_EVENT_ADVERT, .u.advert = { .advbase = 1, .advskew = 200, .source = ipv4(192, 0, 2, 9) } };
+        const ElectionEvent untold = { .type = ELECTION_EVENT_UNTOLD };
         ElectionConfig eager = plain;
         uint64_t now = 4 * SEC;
+        ElectionUpdate u;
         Election e;
 
         eager.preempt = true;
         e = backup(eager, 0);
-        assert_becomes(step_and_send(&e, worse, false, now), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
-        g_assert_cmpuint(election_deadline_usec(&e), ==, now);
-        assert_becomes(timer(&e, now), ELECTION_STATE_BACKUP, ELECTION_REASON_SEND_FAILED);
+        assert_becomes(hear(&e, 1, 200, now), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+        u = step(&e, untold, now);
+        assert_becomes(u, ELECTION_STATE_BACKUP, ELECTION_REASON_SEND_FAILED);
+        g_assert_cmpint(u.send, ==, ELECTION_SEND_NONE);
         /* tries it again, a good while later */
         for (unsigned k = 1; k < 6; k++)
-                g_assert_false(step(&e, worse, now + k * SEC).changed);
-        now += 8 * SEC;
-        assert_becomes(step_and_send(&e, worse, true, now), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
-        /* once it was told, one that fails is like any other */
-        now = election_deadline_usec(&e);
-        g_assert_false(step_and_send(&e, (ElectionEvent) { .type = ELECTION_EVENT_TIMER }, false, now).changed);
-        g_assert_cmpuint(election_deadline_usec(&e), >, now);
-}
-
-static void test_who_is_alone_keeps_what_he_cannot_tell(void) {
-        Election e = backup(plain, 0);
-        uint64_t now = election_deadline_usec(&e);
-
-        assert_becomes(step_and_send(&e, (ElectionEvent) { .type = ELECTION_EVENT_TIMER }, false, now), ELECTION_STATE_MASTER,
-                       ELECTION_REASON_MASTER_TIMEOUT);
-        g_assert_cmpuint(election_deadline_usec(&e), >, now);
+                g_assert_false(hear(&e, 1, 200, now + k * SEC).changed);
+        assert_becomes(hear(&e, 1, 200, now + 8 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
+        /* of no concern to others */
+        e = backup(eager, 0);
+        g_assert_false(step(&e, untold, now).changed);
 }
 
 static void test_demotion_is_told_at_once(void) {
@@ -1143,7 +1124,6 @@ int main(int argc, char **argv) {
         ADD(a_backup_that_slept_listens_again);
         ADD(a_master_that_cannot_send_gives_up);
         ADD(who_cannot_say_that_he_took_over_gives_it_back);
-        ADD(who_is_alone_keeps_what_he_cannot_tell);
         ADD(demotion_is_told_at_once);
         ADD(address_lost_and_shutdown_bow_out);
         ADD(a_demotion_on_the_way_to_master_keeps_the_call);

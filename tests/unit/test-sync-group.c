@@ -32,7 +32,7 @@ static void note(const Side *s, char letter) {
         g_string_append_c(s->fixture->effects, s->number == 0 ? letter : g_ascii_toupper(letter));
 }
 
-static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec) {
+static int op_send(void *userdata, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8_t ipv6[CARP_PAYLOAD_BYTES], uint64_t until_usec, bool at_once) {
         note(userdata, ipv4[2] == 255 ? 'b' : 'a');
         return 0;
 }
