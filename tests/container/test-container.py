@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import threading
 
 import containers
@@ -101,10 +102,12 @@ def test_with_the_real_ucarp(lab):
 class Service(http.server.ThreadingHTTPServer):
     """A web server on a host, and what it says of its health."""
 
-    def __init__(self, host):
+    def __init__(self, host, context=None):
         self.health = "healthy"
         with host.namespace():
             super().__init__(("127.0.0.1", 8080), Answer)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -140,6 +143,24 @@ def test_a_failed_check_moves_the_address_between_equals(lab):
     services[first].health = "healthy"
     wait(holder(lab, first + 1), "back")
     lab.observer.check_never_two()
+
+
+def test_a_certificate_is_verified_by_the_images_authorities(lab):
+    (n1,) = lab.nodes(1)
+    certificate, key = f"{n1.room}/certificate", f"{n1.room}/certificate.key"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=site",
+        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    Service(n1, context)
+    checked = {"CHECK_HTTP": "https://127.0.0.1:8080/", "CHECK_INTERVAL": "500ms", "ADVBASE": 0, "ADVSKEW": 64}
+    a = n1.container(VIP, KEY, **checked)
+    a.wait_line("check http fails: .*certificate")
+    hold(lambda: a.state() == "backup", "it is nobody whom the image knows", 2)
+    a.halt()
+    a = n1.container(VIP, KEY, options=[f"--volume={certificate}:/etc/ssl/certs/ca-certificates.crt:ro"], **checked)
+    a.wait_state("master")
+    a.halt()
 
 
 def test_the_interface_is_found(lab):
