@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The address in the kernel: there at once and complete, gone when its keeper is, and nobody else's touched."""
 
+import fcntl
+import os
 import re
 import signal
 import socket
+import struct
 import threading
 
 import lab as L
@@ -23,6 +26,56 @@ def master(host, **keys):
 
 def without_prefix(addresses):
     return {a.split("/")[0] for a in addresses}
+
+
+SYS_PIDFD_GETFD = 438
+TFD_IOC_SET_TICKS = 0x40085400
+
+
+def end_wait_of_clock_set(vipd):
+    """The timer that the kernel ends when the wall clock is set, or the machine wakes: by the kernel's own means for who restores processes."""
+    found = []
+    for fd in os.listdir(f"/proc/{vipd.pid}/fd"):
+        with open(f"/proc/{vipd.pid}/fdinfo/{fd}") as f:
+            text = f.read()
+        # CLOCK_REALTIME; TFD_TIMER_ABSTIME and TFD_TIMER_CANCEL_ON_SET
+        if "clockid: 0\n" in text and "settime flags: 03\n" in text:
+            found.append(int(fd))
+    check(len(found) == 1, f"one such timer: {found}")
+    pidfd = os.pidfd_open(vipd.pid)
+    fd = L.libc.syscall(SYS_PIDFD_GETFD, pidfd, found[0], 0)
+    check(fd >= 0, "its descriptor")
+    try:
+        fcntl.ioctl(fd, TFD_IOC_SET_TICKS, struct.pack("=Q", 1))
+    except OSError as e:
+        raise L.Skip(f"no kernel that restores timers: {e}") from None
+    finally:
+        os.close(fd)
+        os.close(pidfd)
+
+
+def test_a_master_that_wakes_looks_at_once(lab):
+    """Its waits are on a clock that stands still while the machine sleeps: without the timer it would be master until the next advert is due."""
+    (n1,) = lab.nodes(1)
+    slept = f"{n1.room}/slept"
+    with open(slept, "w") as f:
+        f.write("0")
+    os.chmod(n1.room, 0o755)
+    # one advert in ten seconds, and nothing else to wake up for; but as soon as that
+    still = {"VIP_Lease": "no", "Announce_Count": 1}
+    a = n1.vipd(env={"LD_PRELOAD": os.environ["VIPD_TEST_SLEPT"], "SLEPT": slept}, **still)
+    a.wait_state("master")
+    a.write({"web": L.instance(advbase=10, **still)})
+    a.reload()
+    said = wait(lambda: lab.observer.carp(n1, advbase=10), "the first of its slow adverts")[0].t
+    wait(lambda t=now(): now() > t + 500_000, "it waits")
+    with open(slept, "w") as f:
+        f.write("40")
+    hold(lambda: a.state() == "master" and n1.holds(), "its wait goes on", 1)
+    end_wait_of_clock_set(a)
+    a.wait_line("web: stood still for a dead interval", 2)
+    wait(lambda: not n1.holds(), "the address is dropped", 2)
+    check(now() < said + 9_000_000, "long before the next advert")
 
 
 def test_several_addresses_of_both_families(lab):
