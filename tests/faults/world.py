@@ -733,6 +733,9 @@ class World:
         """The rest of what must be true afterwards: what takes a moment by its nature."""
         wait(lambda: self.count_processes() == self.processes, lambda: f"processes {self.count_processes()}, and not {self.processes}", 10)
         for n in self.nodes:
+            if self.shape.helpers:
+                # and not the one of a vipd before it, which is just ending
+                wait(lambda n=n: n.children("vipd-checker"), f"vipd on {n.name} has a vipd-checker", 10)
             if n.bus and n.lowest_fds is None:
                 wait(lambda n=n: L.statistics(n.bus), f"vipd on {n.name} on its bus", 20, every=0.1)
             wait(lambda n=n: self._no_more_descriptors(n), lambda n=n: f"vipd on {n.name} has {n.fds()}, and not {n.lowest_fds}", 10)
