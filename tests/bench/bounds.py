@@ -114,8 +114,9 @@ def cost(r):
         return made(summary, r.values("cost", f"{program} {n}", lambda s: s[role].get(name)))
     yield Bound("1,000 addresses at 1 s, master: CPU", "half of keepalived: {}", used("vipd", 1000, "master", "cpu_percent"),
                 times(0.5, used("keepalived", 1000, "master", "cpu_percent")), " %")
-    yield Bound("1,000 addresses, master: PSS", "keepalived's: {}", used("vipd", 1000, "master", "pss_kib"),
-                used("keepalived", 1000, "master", "pss_kib"), " KiB", 0)
+    for role in ("master", "backup"):
+        yield Bound(f"1,000 addresses, {role}: PSS", "keepalived's: {}", used("vipd", 1000, role, "pss_kib"),
+                    used("keepalived", 1000, role, "pss_kib"), " KiB", 0)
     yield Bound("1,000 addresses, master: processes", "{}", used("vipd", 1000, "master", "processes", max), 1, digits=0)
     yield Bound("1 address, master: PSS", "keepalived's: {}", used("vipd", 1, "master", "pss_kib"),
                 used("keepalived", 1, "master", "pss_kib"), " KiB", 0)
