@@ -364,11 +364,11 @@ static int run(Daemon *d, const Options *o) {
         r = privileges_reduce("vipd");
         if (r >= 0)
                 real_time_lock_memory();
+        if (r >= 0)
+                r = build(d, o);
         /* of the system's directories each may be missing; one that was named was meant, and may yet come */
         if (r >= 0 && o->config_dir && !g_file_test(o->config_dir, G_FILE_TEST_IS_DIR))
                 log_warning("--config-dir=%s: there is no such directory, and so no instance in it", o->config_dir);
-        if (r >= 0)
-                r = build(d, o);
         if (r >= 0)
                 r = start(d);
         if (r < 0)
