@@ -344,6 +344,8 @@ CALLS = {
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
 # What can only end a vipd: it cannot wait, or it got no memory.
 FATAL = {"mmap", "epoll-wait", "epoll-ctl", "timerfd-settime", "poll", "munmap"}
+# What a backup does not do.
+SENDS = {"sendto", "sendmmsg"}
 PAIRS = [(c, e) for c in CALLS for e in ("ENOMEM", "EPERM")]
 
 
@@ -419,7 +421,7 @@ def failing_call(w):
     call, error = next(w.pairs)
     number, value = CALLS[call], getattr(errno, error)
     # by somebody who makes it
-    node = w.some(ends=True, among=[n for n in w.nodes if number in n.calls()])
+    node = w.some(ends=True, among=[n for n in w.nodes if number in n.calls()], master=call in SENDS)
     permille, when = w.random.choice([1000, 1000, 300]), "while it runs"
     with disturbed(w, node):
         before = node.n_failed(number)
@@ -430,6 +432,8 @@ def failing_call(w):
             w.watch(0.1)
         if node.n_failed(number) == before:
             # those that wait for a bus to come back
+            permille = 1000
+            node.fail(number, value, permille)
             replace_bus(w, node)
         if node.n_failed(number) == before:
             node.obey()
