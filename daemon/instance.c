@@ -351,8 +351,7 @@ static void update_demotion(Instance *i, uint64_t now_usec) {
 /* Carries out an update: the order of effects is the protocol. master: who is known to be master after it if we are not. */
 static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *master, uint64_t now_usec) {
         InstanceTransition transition = { .from = u->from, .to = u->to, .reason = u->reason };
-        bool replaces = u->changed && u->to == ELECTION_STATE_MASTER &&
-                        (u->reason == ELECTION_REASON_PREEMPTING || u->reason == ELECTION_REASON_PROMOTED);
+        bool preempts = u->changed && u->to == ELECTION_STATE_MASTER && u->reason == ELECTION_REASON_PREEMPTING;
         bool lost = false, untold = false, left_early = false;
         unsigned changes = 0;
 
@@ -371,10 +370,10 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                 i->prepared = false;
         }
         if (u->send != ELECTION_SEND_NONE && !lost) {
-                int r = send_advert(i, u, replaces, now_usec);
+                int r = send_advert(i, u, preempts, now_usec);
 
                 /* neighbours must not learn of a takeover that its master does not; one that was only too late or too many comes again */
-                untold = replaces && r < 0 && r != -ETIME && r != -EAGAIN;
+                untold = preempts && r < 0 && r != -ETIME && r != -EAGAIN;
         }
         if (u->announce && !lost && !untold && !i->units_pending)
                 announce_burst(i, now_usec);
@@ -414,7 +413,7 @@ static void carry_out(Instance *i, const ElectionUpdate *u, const IpAddress *mas
                               now_usec,
                               &next);
                 /* whom we meant to replace is master still, and a bow-out would call every backup against him */
-                if (replaces)
+                if (preempts || u->reason == ELECTION_REASON_PROMOTED)
                         next.send = ELECTION_SEND_NONE;
                 carry_out(i, &next, NULL, now_usec);
         }

@@ -555,7 +555,7 @@ static void check_silence(Election *e, ElectionUpdate *u) {
                 give_up_unheard(e, u);
 }
 
-/* Who takes over from a living master and cannot tell him has replaced nobody: there would be two until this one has been silent for a dead
+/* Who preempts a master and cannot tell him has replaced nobody: there would be two until this one has been silent for a dead
  * interval, over and over as long as he hears and is not heard. */
 static void step_untold(Election *e, ElectionUpdate *u) {
         if (e->state == ELECTION_STATE_MASTER)

@@ -68,7 +68,7 @@ typedef enum ElectionEventType {
         ELECTION_EVENT_PROMOTE,     /* take over now */
         ELECTION_EVENT_SENT,        /* u.sent: did the last advert leave? */
         ELECTION_EVENT_ADDRESS_LOST,/* an address could not be held: give up; u.hold_usec */
-        ELECTION_EVENT_UNTOLD,      /* the advert of a takeover from a living master was refused: give it back */
+        ELECTION_EVENT_UNTOLD,      /* it preempted, and the advert was refused: give it back */
         ELECTION_EVENT_SHUTDOWN,    /* leave for good; u.stop_reason: shutdown or reload */
         ELECTION_EVENT_CONFIGURE,   /* u.config: new timing, same election */
         ELECTION_EVENT_SOURCE,      /* u.source: our own addresses changed */

@@ -201,6 +201,7 @@ def test_each_key_of_an_http_check_is_followed(lab):
 
     def found():
         return {name: (state, output) for name, state, output in property_of(bus, "Checks")}
+    wait(lambda: statistics(bus), "it is on the bus")
     wait(lambda: all(state != "unknown" for state, _ in found().values()), "an answer of each")
     for name, (_, state, output) in checks.items():
         check(found()[name][0] == state and output in found()[name][1], f"{name} is {found()[name]}")

@@ -84,7 +84,7 @@ BREAKS = [
     (ELECTION, 'if (reason == ELECTION_REASON_HEALTH)\n                        e->preempt_usec', 'if (false)\n                        e->preempt_usec',
      'who is healthy again preempts without PreemptDelay='),
     (INSTANCE, '                i->send_demoted = !i->send_demoted;\n', '', 'adverts that fail do not demote'),
-    (INSTANCE, 'untold = replaces && r < 0', 'untold = false && r < 0', 'who takes over and cannot say so stays beside the master for a dead interval'),
+    (INSTANCE, 'untold = preempts && r < 0', 'untold = false && r < 0', 'who takes over and cannot say so stays beside the master for a dead interval'),
     (INSTANCE, '(error < 0) != i->send_demoted ? i->n_sends + 1 : 0', 'i->n_sends + ((error < 0) != i->send_demoted)',
      'adverts that failed at different times add up'),
     (INSTANCE, '                i->send_demoted = false;\n', '', 'a backup is demoted for what it could not send'),

@@ -304,7 +304,7 @@ void check_state(Host *h, ElectionState state, ElectionReason reason) {
                 h->eligible_usec = MIN(h->eligible_usec, s->now);
                 h->return_usec = MIN(h->return_usec, s->now);
                 h->sent_usec = s->now;
-                h->unsaid = h->call.n_sent == 0 && (reason == ELECTION_REASON_PREEMPTING || reason == ELECTION_REASON_PROMOTED);
+                h->unsaid = h->call.n_sent == 0 && reason == ELECTION_REASON_PREEMPTING;
                 h->call.became_master = true;
                 break;
         }

@@ -137,7 +137,7 @@ typedef struct Host {
         uint64_t timeout_usec;  /* no master-timeout before this */
         uint64_t promoted_usec; /* it may say 0/0 until here */
         uint64_t sent_usec;     /* last advert that left, or when it became master */
-        bool unsaid;            /* it took over from one that lives, and no advert has left since */
+        bool unsaid;            /* it preempted, and no advert has left since */
         uint64_t attempted_usec; /* last advert tried */
         uint64_t n_sent, n_bow_outs, n_sent_settled;
         uint8_t heard_advbase, heard_advskew, heard_demotion;
