@@ -33,9 +33,9 @@
 #define REST_USEC USEC_PER_MSEC
 /* A master's adverts for many elections come one by one, and to be woken for each costs more than to hear it. From the third read on that follows so
  * soon upon another, what comes is let gather for so long; one alone, or the two families of one election, never waits. */
-#define CROWD_USEC UINT64_C(100)
+#define CROWD_USEC UINT64_C(250)
 #define CROWD_READS 3
-#define GATHER_USEC UINT64_C(250)
+#define GATHER_USEC UINT64_C(500)
 /* So many leave together; the first of them should not wait long for the last. */
 #define OUTBOX_FRAMES 64
 #define N_GROUPS 4
@@ -230,7 +230,8 @@ static void handle(TransportPort *p, const uint8_t *frame, size_t n, uint64_t no
 
 /* Not where a read took all it can: more waits already, and it may be a flood, which is read as fast as can be until rest_when_tired() ends it. */
 static void gather_a_crowd(Transport *t, uint64_t began_usec, unsigned n_frames) {
-        bool crowded = began_usec - t->read_usec < (n_frames > 1 ? CROWD_USEC + GATHER_USEC : CROWD_USEC);
+        bool gathered = t->n_crowded >= CROWD_READS && n_frames > 1; /* however long we slept */
+        bool crowded = gathered || began_usec - t->read_usec < CROWD_USEC;
 
         t->n_crowded = n_frames == BATCH ? 0 : crowded ? t->n_crowded + 1 : 1;
         if (t->n_crowded >= CROWD_READS)

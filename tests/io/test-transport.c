@@ -777,7 +777,7 @@ static void test_a_crowd_is_let_gather(Fixture *f, gconstpointer data) {
         inject_advert(f, AF_INET, VHID);
         g_assert_cmpint(alarms_loop(f->alarms), ==, 0);
         for (unsigned k = 1; k < N_CHAIN; k++)
-                n_paused += f->chain_usec[k] - f->chain_usec[k - 1] >= 250;
+                n_paused += f->chain_usec[k] - f->chain_usec[k - 1] >= 500;
         g_assert_cmpuint(n_paused, >=, N_CHAIN / 4);
         g_assert_cmpuint(n_paused, <, N_CHAIN - 1);
 }
