@@ -63,7 +63,7 @@ BREAKS = [
     (INSTANCE, "                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;", '                i->n_announce = 0;',
      'the address is kept when mastership is lost'),
     (INSTANCE, "                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;",
-     '                if (u->send != ELECTION_SEND_NONE)\n                        send_advert(i, u, now_usec);\n'
+     '                if (u->send != ELECTION_SEND_NONE)\n                        send_advert(i, u, false, now_usec);\n'
      '                i->ops->release(i->ops_userdata);\n                i->n_announce = 0;',
      'the bow-out leaves before the address does'),
     (INSTANCE, 'lost = !i->units_pending && !i->prepared && hold(i, now_usec) < 0;', 'lost = false;', 'a new master does not hold the address'),
