@@ -499,7 +499,7 @@ void host_promote(Host *h) {
         check_call_end(h);
         if (able != (r == INSTANCE_VERB_OK))
                 sim_fail(h->sim, h, able ? "refused to take over" : "would take over though it cannot");
-        if (r == INSTANCE_VERB_OK && !h->hold_fails && h->link_up && h->state != ELECTION_STATE_MASTER &&
+        if (r == INSTANCE_VERB_OK && !h->hold_fails && !h->send_fails && h->link_up && h->state != ELECTION_STATE_MASTER &&
             !was_master)
                 sim_fail(h->sim, h, "is not master though it was told to take over");
         if (r != INSTANCE_VERB_OK)
