@@ -213,13 +213,12 @@ static void check_drained(PersistWriter *w) {
 }
 
 /* After the child has written: what is in the file. */
-static void note_written(PersistWriter *w, File *f) {
-        g_autofree char *merged = *w->found->text ? w->merge(w->writing_text, w->found->text) : NULL;
-
-        bool more = merged && !g_str_equal(merged, w->writing_text);
+static void note_written(PersistWriter *w, File *f, const char *text) {
+        g_autofree char *merged = *w->found->text ? w->merge(text, w->found->text) : NULL;
+        bool more = merged && !g_str_equal(merged, text);
 
         g_free(f->written);
-        f->written = g_strdup(more ? merged : w->writing_text);
+        f->written = g_strdup(more ? merged : text);
         if (!more)
                 return;
         if (!f->waits) {
@@ -232,6 +231,7 @@ static void note_written(PersistWriter *w, File *f) {
 /* A disk that stays full is told once, and once that it is not any more. */
 static void finish(PersistWriter *w, File *f, int error) {
         g_autoptr(GArray) waiters = g_steal_pointer(&w->writing_waiters);
+        g_autofree char *text = g_steal_pointer(&w->writing_text);
 
         if (error < 0 && !w->failing)
                 log_warning_errno(error, "%s cannot be written, and is forgotten at the next start if it stays so: %m", f->path);
@@ -241,9 +241,9 @@ static void finish(PersistWriter *w, File *f, int error) {
         w->writing = NULL;
         w->pid = 0;
         f->failed = error < 0;
+        /* who is told may put the next text, which is written at once */
         if (error == 0)
-                note_written(w, f);
-        g_clear_pointer(&w->writing_text, g_free);
+                note_written(w, f, text);
         tell(waiters, error);
 }
 

@@ -23,6 +23,7 @@ typedef struct Fixture {
         bool done;
         ReplayState found;
         unsigned n_found;
+        bool save_found; /* as a daemon does */
 } Fixture;
 
 static void on_found(void *userdata, const char *name, const ReplayState *state) {
@@ -31,6 +32,8 @@ static void on_found(void *userdata, const char *name, const ReplayState *state)
         g_assert_cmpstr(name, ==, "web");
         f->found = *state;
         f->n_found++;
+        if (f->save_found)
+                persist_save_replay(f->persist, "web", state, false);
 }
 
 static void set_up(Fixture *f, gconstpointer data) {
@@ -199,6 +202,23 @@ static void test_a_file_that_came_later_only_rises(Fixture *f, gconstpointer dat
         persist_save_replay(f->persist, "web", &s, true);
         drain(f);
         g_assert_cmpuint(f->n_found, ==, 1);
+}
+
+/* What is learnt is saved while it is being told, and is no news then, though a clean end takes numbers back. */
+static void test_what_came_later_is_found_once(Fixture *f, gconstpointer data) {
+        ReplayState ours = state_of(NEXT, 500), theirs = state_of(NEXT + NEXT / 2, 500);
+
+        f->save_found = true;
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+        put_file(f, &theirs);
+        ours.next++;
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+        persist_save_replay(f->persist, "web", &theirs, true);
+        drain(f);
+        g_assert_cmpuint(f->n_found, ==, 1);
+        g_assert_cmpuint(load_anew(f).next, ==, theirs.next);
 }
 
 /* Nothing is learnt from one that knows less, nor from what is none. */
@@ -384,6 +404,7 @@ int main(int argc, char **argv) {
         ADD(without_a_file_or_with_an_old_one_the_numbers_go_on_above);
         ADD(an_instance_made_again_knows_what_is_not_written_yet);
         ADD(a_file_that_came_later_only_rises);
+        ADD(what_came_later_is_found_once);
         ADD(a_file_that_knows_less_is_replaced);
         ADD(disabled_and_enabled_are_files_that_come_and_go);
         ADD(a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up);
