@@ -50,7 +50,8 @@ static LogField *facts(Facts *f, const Instance *i, ElectionState state, const c
 }
 
 void instance_log_done(InstanceLog *l) {
-        g_clear_pointer(&l->failing, g_hash_table_unref);
+        if (l->failing)
+                g_hash_table_unref(l->failing);
 }
 
 static const CheckConfig *find_config(const Instance *i, const char *name) {

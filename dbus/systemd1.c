@@ -91,12 +91,19 @@ static void drop_slots(Watch *w) {
                 sd_bus_slot_unref(w->slots[--w->n_slots]);
 }
 
+static void forget_jobs(Watch *w) {
+        GHashTable *jobs = g_steal_pointer(&w->jobs);
+
+        if (jobs)
+                g_hash_table_unref(jobs);
+}
+
 static void watch_free(void *data) {
         Watch *w = data;
 
         drop_slots(w);
         g_hash_table_unref(w->units);
-        g_clear_pointer(&w->jobs, g_hash_table_unref);
+        forget_jobs(w);
         g_free(w->name);
         g_free(w);
 }
@@ -230,7 +237,7 @@ void systemd1_disconnected(Systemd1 *s) {
                 drop_slots(w);
                 w->n_verbs = 0;
                 w->busy = false;
-                g_clear_pointer(&w->jobs, g_hash_table_unref);
+                forget_jobs(w);
                 if (asking)
                         s->observer.accepted(s->observer.userdata, w->name, -ENOTCONN);
         }
@@ -404,7 +411,7 @@ static int begin(Watch *w) {
         drop_slots(w);
         w->n_related = w->n_verbs = 0;
         w->error = 0;
-        g_clear_pointer(&w->jobs, g_hash_table_unref);
+        forget_jobs(w);
         g_hash_table_remove_all(w->units);
         /* to enter a role is to leave the other one; to follow is to look at one */
         for (size_t t = 0; t < G_N_ELEMENTS(targets); t++)

@@ -409,10 +409,11 @@ void macvlan_expect(Macvlan *m, const IpPrefix *addresses, size_t n) {
 Macvlan *macvlan_close(Macvlan *m) {
         if (!m)
                 return NULL;
-        if (m->control)
+        if (m->control) {
                 m->control->n_open--;
-        macvlan_expect(m, NULL, 0);
-        g_array_unref(m->groups);
+                macvlan_expect(m, NULL, 0);
+                g_array_unref(m->groups);
+        }
         nlmsg_free(m->own);
         g_free(m);
         return NULL;
