@@ -212,6 +212,16 @@ static void check_drained(PersistWriter *w) {
                 drain_end(&w->drain);
 }
 
+/* What is to be in the file next must not know less than what was found there. */
+static void keep_found(const PersistWriter *w, File *f) {
+        char *text = f->text ? w->merge(f->text, w->found->text) : NULL;
+
+        if (!text)
+                return;
+        g_free(f->text);
+        f->text = text;
+}
+
 /* After the child has written: what is in the file. */
 static void note_written(PersistWriter *w, File *f, const char *text) {
         g_autofree char *merged = *w->found->text ? w->merge(text, w->found->text) : NULL;
@@ -221,10 +231,7 @@ static void note_written(PersistWriter *w, File *f, const char *text) {
         f->written = g_strdup(more ? merged : text);
         if (!more)
                 return;
-        if (!f->waits) {
-                g_free(f->text);
-                f->text = g_steal_pointer(&merged);
-        }
+        keep_found(w, f);
         w->merged(w->userdata, f->name, w->found->text);
 }
 

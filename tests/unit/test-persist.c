@@ -221,6 +221,21 @@ static void test_what_came_later_is_found_once(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(load_anew(f).next, ==, theirs.next);
 }
 
+/* Also by what was saved before that was known, as by an instance that has gone since. */
+static void test_what_is_found_is_kept_by_what_waits(Fixture *f, gconstpointer data) {
+        ReplayState ours = state_of(NEXT, 500), theirs = state_of(NEXT + NEXT / 2, 600);
+
+        put_file(f, &theirs);
+        for (unsigned k = 0; k < 2; k++) {
+                ours.next++;
+                persist_save_replay(f->persist, "web", &ours, true);
+        }
+        drain(f);
+        g_assert_cmpuint(f->n_found, ==, 1);
+        g_assert_cmpuint(load_anew(f).next, ==, theirs.next);
+        g_assert_cmpuint(load_anew(f).peers[0].highest, ==, 600);
+}
+
 /* Nothing is learnt from one that knows less, nor from what is none. */
 static void test_a_file_that_knows_less_is_replaced(Fixture *f, gconstpointer data) {
         ReplayState ours = state_of(NEXT, 500), theirs = state_of(NEXT - 1, 499);
@@ -405,6 +420,7 @@ int main(int argc, char **argv) {
         ADD(an_instance_made_again_knows_what_is_not_written_yet);
         ADD(a_file_that_came_later_only_rises);
         ADD(what_came_later_is_found_once);
+        ADD(what_is_found_is_kept_by_what_waits);
         ADD(a_file_that_knows_less_is_replaced);
         ADD(disabled_and_enabled_are_files_that_come_and_go);
         ADD(a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up);
