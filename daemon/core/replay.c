@@ -111,7 +111,7 @@ void replay_import(ReplayState *s, const ReplayState *earlier) {
                 ReplayPeer *ours = find_peer(s, &theirs->source);
 
                 if (!ours && s->n_peers == REPLAY_N_PEERS)
-                        break;
+                        continue;
                 if (!ours)
                         ours = add_peer(s, &theirs->source);
                 if (ours->highest < theirs->highest)

@@ -180,6 +180,19 @@ static void test_what_does_not_fit_is_not_brought_over(void) {
         g_assert_cmpint(hear(&r, REPLAY_N_PEERS - 1, 100), ==, REPLAY_VERDICT_OK);
 }
 
+/* Of one that is made while this life goes on, as a file system was mounted late. */
+static void test_who_is_known_rises_also_behind_what_does_not_fit(void) {
+        ReplayState state = { .peers = { { .source = host(200), .highest = 100 }, { .source = host(1), .highest = 100 } }, .n_peers = 2 }, strict = { 0 };
+        Replay r;
+
+        replay_init(&r, &strict, 7);
+        for (unsigned k = 0; k < REPLAY_N_PEERS; k++)
+                g_assert_cmpint(hear(&r, (uint8_t) k, 10), ==, REPLAY_VERDICT_OK);
+        replay_import(&strict, &state);
+        g_assert_cmpint(hear(&r, 1, 100), ==, REPLAY_VERDICT_REPLAY);
+        g_assert_cmpint(hear(&r, 2, 10), ==, REPLAY_VERDICT_REPLAY);
+}
+
 static void test_an_address_of_another_family_is_another_host(void) {
         ElectionAddress ipv6 = { .n_bytes = 16, .bytes = { 192, 0, 2, 1 } };
         ReplayState strict = { 0 };
@@ -252,6 +265,7 @@ int main(int argc, char **argv) {
         ADD(the_end_of_the_numbers_is_not_a_new_beginning);
         ADD(a_lenient_host_refuses_its_echo_alone);
         ADD(what_does_not_fit_is_not_brought_over);
+        ADD(who_is_known_rises_also_behind_what_does_not_fit);
         ADD(an_address_of_another_family_is_another_host);
         ADD(our_address_with_a_number_that_is_yet_to_come_is_another_host);
         ADD(an_echo_is_known_among_the_last_64);
