@@ -14,6 +14,8 @@
  * nothing, and before the fastest dead interval, 12 ms, is over. */
 
 #define RETRY_USEC (10 * USEC_PER_MSEC)
+/* What fails again so soon will fail the next time, too. */
+#define SOON_USEC (100 * USEC_PER_MSEC)
 #define TOLD_USEC (60 * USEC_PER_SEC)
 
 /* Who rests already rests no longer for it. */
@@ -116,12 +118,13 @@ void listener_close(Listener *l) {
         *l = (Listener) { 0 };
 }
 
-/* The first time may be the news of a link that went down, which to read is to take away; the link's own news comes by netlink. */
+/* The first time may be the news of a link that went down, which to read is to take away; the link's own news comes by netlink. There may be nothing
+ * to hear between one such news and the next. */
 static void on_failure(Listener *l, int error) {
-        bool again = l->failed;
+        uint64_t now_usec = clock_usec(), before_usec = l->failed_usec;
 
-        l->failed = true;
-        if (!again)
+        l->failed_usec = now_usec;
+        if (before_usec == 0 || now_usec - before_usec > SOON_USEC)
                 return;
         tell(l, error);
         if (arm(l->among, RETRY_USEC) >= 0)
@@ -135,7 +138,7 @@ unsigned listener_read(Listener *l, struct mmsghdr *messages, unsigned n) {
                 on_failure(l, -errno);
                 return 0;
         }
-        l->failed = false;
+        l->failed_usec = 0;
         if (l->told)
                 tell_recovery(l);
         return (unsigned) r;

@@ -21,7 +21,8 @@ typedef struct Listener { /* all zero: it is closed */
         sd_event_source *source;
         const char *what;
         int fd, ifindex;
-        bool failed, told;
+        uint64_t failed_usec; /* the last time */
+        bool told;
         RateLimit limit; /* lines */
 } Listener;
 

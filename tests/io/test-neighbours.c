@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the neighbours on a real cable say: what passes the kernel's filter, who hears it, and what a flood costs. */
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +18,7 @@
 #include "proto/arp-frame.h"
 #include "proto/nd-frame.h"
 #include "util/event-priority.h"
+#include "util/log.h"
 
 static const uint8_t mac_there[MAC_BYTES] = { 2, 0, 0, 0, 0, 9 };
 
@@ -273,6 +276,34 @@ static void test_who_rested_is_heard_again_whatever_the_kernel_refuses(Fixture *
         lab_run_until(f->event, &f->n_heard, 64);
 }
 
+static void run_for(Fixture *f, uint64_t usec) {
+        uint64_t end_usec = lab_now_usec() + usec;
+
+        for (uint64_t now_usec; (now_usec = lab_now_usec()) < end_usec;)
+                g_assert_cmpint(sd_event_run(f->event, end_usec - now_usec), >=, 0);
+}
+
+/* Nobody claims anything meanwhile, as there is nobody, or as we do not listen. */
+static void test_a_link_that_goes_now_and_then_is_no_failure(Fixture *f, gconstpointer data) {
+        g_auto(AutoFd) lines = memfd_create("lines", MFD_CLOEXEC), saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+
+        watch(f, both, 1);
+        g_assert_cmpint(dup2(lines, STDERR_FILENO), ==, STDERR_FILENO);
+        log_open("test", LOG_TARGET_STDERR, LOG_DAEMON);
+        for (unsigned k = 0; k < 3; k++) {
+                ip("link set eth0 down");
+                run_for(f, 200000);
+                ip("link set eth0 up");
+                run_for(f, 200000);
+        }
+        lab_await_running("eth0");
+        announce(f, both[0], mac_there);
+        lab_run_until(f->event, &f->n_heard, 1);
+        log_close();
+        g_assert_cmpint(dup2(saved, STDERR_FILENO), ==, STDERR_FILENO);
+        g_assert_cmpint(lseek(lines, 0, SEEK_END), ==, 0);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Fixture *f = userdata;
 
@@ -323,6 +354,7 @@ int main(int argc, char **argv) {
         CASE(our_own_interfaces_are_no_neighbours);
         CASE(any_number_of_addresses);
         CASE(who_rested_is_heard_again_whatever_the_kernel_refuses);
+        CASE(a_link_that_goes_now_and_then_is_no_failure);
         CASE(a_flood_takes_a_bounded_share);
         return g_test_run();
 }
