@@ -68,7 +68,7 @@ struct InstanceIo {
         int built_on; /* the ifindex of that device when they were made */
         RateLimit link_limit, foreign_limit, drop_limit; /* lines about this interface */
         ConflictWatch *conflict;
-        bool unwatched; /* it could not be bound */
+        bool unwatched; /* it is to be bound */
         DiagnosisHistory *diagnoses; /* NULL: there was never anything to say */
         void (*diagnosed)(void *userdata, const Diagnosis *d);
         void *diagnosed_userdata;
@@ -608,14 +608,17 @@ static int open_device(InstanceIo *io, const Link *link, const Link *existing, M
         return wanted ? make_device(io, link, existing, &io->device) : 0;
 }
 
-/* Without it the election is the same. */
-static void watch_neighbours(InstanceIo *io, const Link *link) {
+/* Without it the election is the same. Who goes on after a restart, or is late to listen, has the addresses already. */
+static void watch_neighbours(InstanceIo *io, const Link *link, uint64_t now_usec) {
         int r = conflict_watch_bind(io->conflict, io->ifindex, io->config);
         char more[RATELIMIT_TEXT_BYTES];
 
         io->unwatched = r < 0;
-        if (r >= 0)
+        if (r >= 0) {
+                if (instance_holds(io->instance))
+                        conflict_watch_on_hold(io->conflict, now_usec);
                 return;
+        }
         if (may_log(io, &io->link_limit, more))
                 log_warning_errno(r, "%s: nobody will notice another host on %s that has an address of ours: %m%s", io->config->name,
                                   link->name, more);
@@ -642,7 +645,7 @@ static int bind_link(InstanceIo *io, const Link *link, const Link *existing) {
                 unbind(io);
                 return r;
         }
-        watch_neighbours(io, link);
+        io->unwatched = true;
         return 0;
 }
 
@@ -758,7 +761,7 @@ void instance_io_update(InstanceIo *io, const InstanceConfig *config, const Link
                 return;
         }
         if (io->unwatched)
-                watch_neighbours(io, link);
+                watch_neighbours(io, link, now_usec);
         carrier_back = link->carrier && !io->carrier;
         io->carrier = link->carrier;
         if (carrier_back && io->ipv4)

@@ -156,7 +156,7 @@ static uint64_t deadline(const Instance *i) {
 }
 
 /* Is it we who have the addresses now? */
-static bool holds(const Instance *i) {
+bool instance_holds(const Instance *i) {
         return i->election.state == ELECTION_STATE_MASTER && !i->units_pending;
 }
 
@@ -512,13 +512,13 @@ void instance_prepare_handover(Instance *i, uint64_t now_usec) {
                 return;
         }
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_READVERTISE }, NULL, now_usec);
-        if (holds(i))
+        if (instance_holds(i))
                 (void) hold(i, now_usec);
 }
 
 void instance_remember(const Instance *i, InstanceMemory *ret) {
         *ret = (InstanceMemory) {
-                .holds = holds(i),
+                .holds = instance_holds(i),
                 .master = i->master,
                 .peers = i->peers,
                 .changed_usec = i->changed_usec,
@@ -535,7 +535,7 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
         i->peers = memory->peers;
         i->changed_usec = memory->changed_usec;
         i->changed_realtime_usec = memory->changed_realtime_usec;
-        if (holds(i))
+        if (instance_holds(i))
                 i->renew_usec = 0; /* at once */
 }
 
@@ -666,7 +666,7 @@ void instance_on_timer(Instance *i, uint64_t now_usec) {
                 i->send_demoted = !i->send_demoted;
                 update_demotion(i, now_usec);
         }
-        if (!holds(i))
+        if (!instance_holds(i))
                 return;
         /* renew now what would be due before the next advert wakes us */
         if (i->renew_usec <= now_usec || (i->renew_usec < election_deadline_usec(&i->election) &&
@@ -698,7 +698,7 @@ void instance_on_sent(Instance *i, int error, uint64_t now_usec) {
  * instance_on_lease_refused() - a lease could not be renewed, and ends soon
  */
 void instance_on_lease_refused(Instance *i, int error, uint64_t now_usec) {
-        if (!holds(i))
+        if (!instance_holds(i))
                 return;
         i->statistics.hold_errors++;
         notice(i, INSTANCE_NOTICE_ADDRESS_NOT_HELD, error);
@@ -711,11 +711,11 @@ void instance_on_lease_refused(Instance *i, int error, uint64_t now_usec) {
  * Put back at once and announced; whoever insists wins, and we give mastership up.
  */
 void instance_on_address_missing(Instance *i, uint64_t now_usec) {
-        if (!holds(i))
+        if (!instance_holds(i))
                 return;
         /* a master that slept must not put back what is another's by now */
         step(i, &(ElectionEvent) { .type = ELECTION_EVENT_TIMER }, NULL, now_usec);
-        if (!holds(i))
+        if (!instance_holds(i))
                 return;
         if (now_usec - i->restore_begin_usec >= USEC_PER_SEC) {
                 i->restore_begin_usec = now_usec;
@@ -735,7 +735,7 @@ void instance_on_address_missing(Instance *i, uint64_t now_usec) {
  * instance_on_carrier_back() - the segment, or our MAC, is another than the one we announced to
  */
 void instance_on_carrier_back(Instance *i, uint64_t now_usec) {
-        if (!holds(i))
+        if (!instance_holds(i))
                 return;
         announce_burst(i, now_usec);
         arm(i);
@@ -743,7 +743,7 @@ void instance_on_carrier_back(Instance *i, uint64_t now_usec) {
 
 /* A planned end of mastership: at once, or as soon as the units that need the addresses are down; in a group, those of every member. */
 static void leave(Instance *i, const ElectionEvent *farewell, bool wait_for_units, uint64_t now_usec) {
-        bool own_units = holds(i) && i->config->takeover.units_before_address;
+        bool own_units = instance_holds(i) && i->config->takeover.units_before_address;
         bool others = i->election.state == ELECTION_STATE_MASTER && i->group_waits;
 
         if (!wait_for_units || (!own_units && !others)) {
@@ -1082,7 +1082,7 @@ void instance_reconfigure(Instance *i, InstanceConfig *config, uint64_t now_usec
                 i->units_pending = false;
                 instance_on_units_settled(i, false, now_usec);
         }
-        if (holds(i)) {
+        if (instance_holds(i)) {
                 if (hold(i, now_usec) < 0)
                         give_up_address(i, now_usec);
                 else

@@ -186,6 +186,7 @@ void instance_on_unit_result(Instance *i, const char *unit, const char *result, 
 const InstanceConfig *instance_config(const Instance *i);
 ElectionState instance_state(const Instance *i);
 ElectionReason instance_reason(const Instance *i);
+bool instance_holds(const Instance *i); /* the addresses: master, and not waiting for units */
 bool instance_enabled(const Instance *i);
 uint32_t instance_demotion(const Instance *i);     /* as it counts, with that of its group */
 uint32_t instance_own_demotion(const Instance *i); /* without */

@@ -220,6 +220,33 @@ def test_what_a_killed_ucarp_leaves_is_a_conflict(lab):
     wait(lambda: conflict(bus) == f"{VIP} is also claimed by {n2.mac()} on eth0", lambda: f"told; {conflict(bus)}", 10)
 
 
+def test_who_goes_on_after_a_restart_looks_for_claims(lab):
+    """It was master before, and takes nothing over by which it could begin."""
+    n1, st = lab.host("n1", 1), lab.host("st", 66)
+    st.ip("addr", "add", f"{VIP}/32", "dev", "eth0")
+    memory, bus = f"{n1.room}/memory", n1.bus()
+    with open(memory, "w") as f:
+        f.write(f"""[vipd handover]
+Version=1
+[web]
+Interface=eth0
+VHID=7
+State=master
+Reason=master-timeout
+DownReason=master-timeout
+AttemptedUSec={now()}
+SentUSec={now()}
+Holds=true
+""")
+    # as systemd passes on what it keeps for a service
+    a = n1.vipd(bus=bus, prefix=("sh", "-c", 'exec 3<>"$1"; shift; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=vipd-state; exec "$@"',
+                                 "sh", memory))
+    a.wait_line("web: still master after a restart")
+    want = f"{VIP} is also claimed by {st.mac()} on eth0"
+    wait(lambda: conflict(bus) == want, lambda: f"found; {conflict(bus)}", 10)
+    check(not a.transitions(), a.text())
+
+
 def test_a_flood_of_claims_delays_no_advert(lab):
     """A hundred thousand forged claims a second, of hundreds of hosts, half of them of other addresses."""
     (n1,), client = lab.nodes(1), lab.client()
