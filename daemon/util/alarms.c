@@ -19,6 +19,12 @@
 /* Who may ring early does so this much at most, whatever it said: what is further away is not looked at. */
 #define EARLY_USEC (20 * USEC_PER_MSEC)
 
+/* The kernel lets a wait end late by a thousandth of it, of a process that is nice by a two hundredth, and 100 ms at most, whatever the timer slack
+ * (select_estimate_accuracy() in its fs/select.c). So who must not be late is waited for in two stretches: what is left of the first to the second is
+ * more than that. */
+#define LONG_USEC (100 * USEC_PER_MSEC)
+#define LONG_RATIO 128
+
 typedef struct Lane {
         Alarms *alarms;
         GPtrArray *heap; /* Alarm *, each not later than those at 2k + 1 and 2k + 2 */
@@ -223,15 +229,18 @@ void alarms_observe(Alarms *a, AlarmLane lane, void (*begin)(void *userdata), vo
 }
 
 static uint64_t timeout_usec(const Alarms *a) {
-        uint64_t first_usec = USEC_INFINITY, now_usec;
+        const Alarm *first = NULL;
+        uint64_t now_usec, usec;
 
         for (int k = 0; k < N_ALARM_LANES; k++)
-                if (a->lanes[k].heap->len > 0)
-                        first_usec = usec_min(first_usec, at(&a->lanes[k], 1)->usec);
-        if (first_usec == USEC_INFINITY)
+                if (a->lanes[k].heap->len > 0 && (!first || at(&a->lanes[k], 1)->usec < first->usec))
+                        first = at(&a->lanes[k], 1);
+        if (!first)
                 return USEC_INFINITY;
         now_usec = clock_usec();
-        return first_usec > now_usec ? first_usec - now_usec : 0;
+        usec = first->usec > now_usec ? first->usec - now_usec : 0;
+        /* who may be early may be as much late: it is not worth to be woken twice for */
+        return usec < LONG_USEC || first->early_usec < first->usec ? usec : usec - usec / LONG_RATIO;
 }
 
 /* What is ready is on sd-event's list by now, and what is due joins it. */
