@@ -30,7 +30,7 @@ BUILD = os.environ.get("VIPD_BUILD", os.path.join(HERE, "../../build"))
 CACHE = os.environ.get("VIPD_TEST_BOOT", os.path.join(BUILD, "tests/boot"))
 
 README = os.path.join(HERE, "../../README.md")
-WALL_CLOCK = os.environ.get("VIPD_TEST_WALL_CLOCK", os.path.join(BUILD, "tests/boot/wall-clock.so"))
+CLOCKS = os.environ.get("VIPD_TEST_CLOCKS", os.path.join(BUILD, "tests/net/clocks.so"))
 INSTANCE = "org.vipd1.Instance"
 DENIED = ("Access denied", "Interactive authentication", "AccessDenied", "InteractiveAuthorizationRequired")
 UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"  # SD_MESSAGE_UNIT_STARTED

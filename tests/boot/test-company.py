@@ -175,9 +175,9 @@ YEAR_SEC = 365 * 86400
 def test_the_wall_clock_is_set(lab):
     """A year ahead, then a year back, as vipd sees it: that is what it says of its changes, and nothing else comes of it."""
     def prepare(node):
-        run("install", "-m", "0755", hosts.WALL_CLOCK, f"{node.root}/usr/lib/wall-clock.so")
+        run("install", "-m", "0755", hosts.CLOCKS, f"{node.root}/usr/lib/clocks.so")
         node.write("/etc/wall-clock", "0\n")
-        node.drop_in("clock", "[Service]\nEnvironment=LD_PRELOAD=/usr/lib/wall-clock.so WALL_CLOCK=/etc/wall-clock\n")
+        node.drop_in("clock", "[Service]\nEnvironment=LD_PRELOAD=/usr/lib/clocks.so WALL_CLOCK=/etc/wall-clock\n")
     n1, n2, client = lab.elected(2, prepare)
 
     def clock_of(node):

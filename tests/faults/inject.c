@@ -73,9 +73,10 @@ static void supervise(Table *t, pid_t pid, const volatile int *number) {
 
         if (pidfd < 0)
                 die("pidfd_open");
-        while (*number == 0)
-                (void) usleep(100);
-        if (*number < 0)
+        /* a millisecond at a time: no call of its own can tell; that it has ended can be awaited */
+        while (*number == 0 && poll(&(struct pollfd) { .fd = pidfd, .events = POLLIN }, 1, 1) == 0)
+                continue;
+        if (*number <= 0)
                 exit(EXIT_FAILURE);
         listener = (int) syscall(SYS_pidfd_getfd, pidfd, *number, 0);
         if (listener < 0)

@@ -328,7 +328,7 @@ def reloaded(w):
 # system calls that fail
 
 # Python knows names of few; these are x86-64's, of those that vipd makes. Without clock_gettime(), which is none but here: the clock that
-# somebody else sets makes it one (tests/boot/wall-clock.c), and libsystemd asserts that it cannot fail; without close(), which closes
+# somebody else sets makes it one (tests/net/clocks.c), and libsystemd asserts that it cannot fail; without close(), which closes
 # whatever it returns; and without brk(), exit_group() and rt_sigreturn(), which have no errors to return.
 NEVER_FAIL = {"close": 3, "brk": 12, "clock-gettime": 228, "exit-group": 231, "rt-sigreturn": 15}
 CALLS = {
@@ -685,12 +685,11 @@ def bus_flooded(w):
             sock.recv(256)
             sock.sendall(b"BEGIN\r\n" + bus_message(1, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "org.freedesktop.DBus"))
             serial = 2
-            while not done.is_set():
+            while not done.wait(0.005):
                 batch = b"".join(bus_message(serial + k, "/org/vipd1/instance/web", "org.vipd1.Instance", "GetStatistics", "org.vipd1")
                                  for k in range(20))
                 serial += 20
                 sock.sendall(batch)
-                time.sleep(0.005)
 
     threads = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
     for t in threads:
@@ -742,10 +741,9 @@ def journal_flooded(w):
 
     def flood():
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        while not done.is_set():
+        while not done.wait(0.0005):
             with contextlib.suppress(OSError):
                 sock.sendto(b"MESSAGE=x\n", socket.MSG_DONTWAIT, W.JOURNAL)
-            time.sleep(0.0005)
 
     with unheard(w):
         thread = threading.Thread(target=flood, daemon=True)

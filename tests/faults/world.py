@@ -34,7 +34,7 @@ from lab import check, now, run, wait  # noqa: E402
 BUILD = L.BUILD
 INJECT = os.environ.get("VIPD_TEST_INJECT", os.path.join(BUILD, "tests/faults/faults-inject"))
 SEGMENT = os.environ.get("VIPD_TEST_SEGMENT", os.path.join(BUILD, "tests/faults/faults-segment"))
-WALL_CLOCK = os.environ.get("VIPD_TEST_WALL_CLOCK", os.path.join(BUILD, "tests/boot/wall-clock.so"))
+CLOCKS = os.environ.get("VIPD_TEST_CLOCKS", os.path.join(BUILD, "tests/net/clocks.so"))
 JOURNALD = "/lib/systemd/systemd-journald"
 JOURNAL = "/run/systemd/journal/socket"
 GROUPS = "/sys/fs/cgroup"
@@ -339,7 +339,7 @@ class Node:
             argv += ["sh", "-c", 'JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) && export JOURNAL_STREAM && exec "$0" "$@"']
         argv += host.vipd_command() + [f"--{kind}-dir={host.room}/{kind}" for kind in ("config", "runtime", "state")]
         argv += [f"--bus={self.bus or 'none'}"]
-        preload = f"{L.ROOM}/bin/wall-clock.so"
+        preload = f"{L.ROOM}/bin/clocks.so"
         env = {"VIPD_CHECKER": w.lab.program("vipd-checker"), "LD_PRELOAD": preload, "WALL_CLOCK": self.clock}
         self.frozen, self.trusted, self.obeyed = False, True, True
         self.moved_usec = now()
@@ -522,7 +522,7 @@ class World:
         self.two_usec = {}    # election -> since when it has two holders
         self.held = {}        # (host number, address) -> interfaces
         self.position = 0
-        run("install", "-m", "0755", WALL_CLOCK, f"{L.ROOM}/bin/wall-clock.so")
+        run("install", "-m", "0755", CLOCKS, f"{L.ROOM}/bin/clocks.so")
         sweep_groups()
         for k in range(1, shape.n_hosts + 1):
             lab.hosts[f"n{k}"] = Host(lab, f"n{k}", k, len(self.elections))

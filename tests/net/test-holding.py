@@ -63,7 +63,7 @@ def test_a_master_that_wakes_looks_at_once(lab):
     os.chmod(n1.room, 0o755)
     # one advert in ten seconds, and nothing else to wake up for; but as soon as that
     still = {"VIP_Lease": "no", "Announce_Count": 1}
-    a = n1.vipd(env={"LD_PRELOAD": os.environ["VIPD_TEST_SLEPT"], "SLEPT": slept}, **still)
+    a = n1.vipd(env={"LD_PRELOAD": os.environ["VIPD_TEST_CLOCKS"], "SLEPT": slept}, **still)
     a.wait_state("master")
     a.write({"web": L.instance(advbase=10, **still)})
     a.reload()

@@ -49,11 +49,10 @@ class Client:
 
     def _run(self, host):
         with host.namespace():
-            while not self.ended.is_set():
+            while not self.ended.wait(0.01):
                 began = now()
                 by = self._fetch()
                 self.fetches.append((began, now(), by))
-                time.sleep(0.01)
 
     @staticmethod
     def _fetch():

@@ -2,7 +2,7 @@
 /* Deadlines: each rings when it has come, in order, once; all that are due in one pass; and who may ring early does so in company only. */
 #include <dlfcn.h>
 #include <glib.h>
-#include <unistd.h>
+#include <sys/eventfd.h>
 
 #include "util/alarms.h"
 #include "util/cleanup.h"
@@ -174,6 +174,16 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
         return 0;
 }
 
+/* Something to read, which stays so. Return: what the caller closes. */
+static int add_readable(const Fixture *f, sd_event_source **source, sd_event_io_handler_t callback, void *userdata) {
+        int fd = eventfd(1, EFD_CLOEXEC);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(sd_event_add_io(f->event, source, fd, EPOLLIN, callback, userdata), >=, 0);
+        g_assert_cmpint(sd_event_source_set_priority(*source, EVENT_PRIORITY_RECEIVE), >=, 0);
+        return fd;
+}
+
 static int on_later(sd_event_source *s, void *userdata) {
         g_string_append_c(((Fixture *) userdata)->trace, 'l');
         return 0;
@@ -181,17 +191,11 @@ static int on_later(sd_event_source *s, void *userdata) {
 
 static void test_rings_in_its_place_among_what_is_ready(Fixture *f, gconstpointer data) {
         g_autoptr(sd_event_source) source = NULL, later = NULL;
-        g_auto(AutoFd) in = -1, out = -1;
+        g_auto(AutoFd) fd = -1;
         uint64_t usec = clock_usec();
         Bell bell;
-        int fds[2];
 
-        g_assert_cmpint(pipe(fds), ==, 0);
-        in = fds[0];
-        out = fds[1];
-        g_assert_cmpint(write(out, "", 1), ==, 1);
-        g_assert_cmpint(sd_event_add_io(f->event, &source, in, EPOLLIN, on_readable, f), >=, 0);
-        g_assert_cmpint(sd_event_source_set_priority(source, EVENT_PRIORITY_RECEIVE), >=, 0);
+        fd = add_readable(f, &source, on_readable, f);
         g_assert_cmpint(sd_event_add_defer(f->event, &later, on_later, f), >=, 0);
         g_assert_cmpint(sd_event_source_set_priority(later, EVENT_PRIORITY_NETLINK), >=, 0);
         init(f, &bell, 't');
@@ -215,18 +219,12 @@ static int on_letter(sd_event_source *s, int fd, uint32_t revents, void *userdat
 /* What is ready meanwhile is dispatched afterwards; and an alarm cuts it short. */
 static void test_lingers_until_an_alarm_is_due(Fixture *f, gconstpointer data) {
         g_autoptr(sd_event_source) source = NULL;
-        g_auto(AutoFd) in = -1, out = -1;
+        g_auto(AutoFd) fd = -1;
         Reader reader = { .fixture = f };
         uint64_t begin_usec;
         Bell bell;
-        int fds[2];
 
-        g_assert_cmpint(pipe(fds), ==, 0);
-        in = fds[0];
-        out = fds[1];
-        g_assert_cmpint(write(out, "", 1), ==, 1);
-        g_assert_cmpint(sd_event_add_io(f->event, &source, in, EPOLLIN, on_letter, &reader), >=, 0);
-        g_assert_cmpint(sd_event_source_set_priority(source, EVENT_PRIORITY_RECEIVE), >=, 0);
+        fd = add_readable(f, &source, on_letter, &reader);
         begin_usec = clock_usec();
         alarms_linger(f->alarms, SOON_USEC);
         run(f, begin_usec + 2 * SOON_USEC);

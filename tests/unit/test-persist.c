@@ -175,18 +175,23 @@ static void put_file(const Fixture *f, const ReplayState *s) {
         g_assert_true(g_file_set_contents(f->file, text, -1, NULL));
 }
 
+/* Saved, then another file is put in its place, then saved again. */
+static void save_around_a_file(Fixture *f, ReplayState ours, const ReplayState *theirs) {
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+        put_file(f, theirs);
+        ours.next++;
+        persist_save_replay(f->persist, "web", &ours, false);
+        drain(f);
+}
+
 /* The directory that we began with was not the one that is there now: whatever was kept in this one is true as well. */
 static void test_a_file_that_came_later_only_rises(Fixture *f, gconstpointer data) {
         ReplayState ours = state_of(NEXT, 500), theirs = state_of(2 * NEXT - 1, 400), s;
 
         /* one of them known to both, one to each */
         theirs.peers[1].source.bytes[15] = 3;
-        persist_save_replay(f->persist, "web", &ours, false);
-        drain(f);
-        put_file(f, &theirs);
-        ours.next++;
-        persist_save_replay(f->persist, "web", &ours, false);
-        drain(f);
+        save_around_a_file(f, ours, &theirs);
         s = load_anew(f);
         g_assert_cmpuint(s.next, ==, 2 * NEXT - 1);
         g_assert_cmpuint(s.n_peers, ==, 3);
@@ -209,12 +214,7 @@ static void test_what_came_later_is_found_once(Fixture *f, gconstpointer data) {
         ReplayState ours = state_of(NEXT, 500), theirs = state_of(NEXT + NEXT / 2, 500);
 
         f->save_found = true;
-        persist_save_replay(f->persist, "web", &ours, false);
-        drain(f);
-        put_file(f, &theirs);
-        ours.next++;
-        persist_save_replay(f->persist, "web", &ours, false);
-        drain(f);
+        save_around_a_file(f, ours, &theirs);
         persist_save_replay(f->persist, "web", &theirs, true);
         drain(f);
         g_assert_cmpuint(f->n_found, ==, 1);

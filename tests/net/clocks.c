@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A wall clock that somebody else has set: preloaded into vipd, adds the seconds in the file $WALL_CLOCK to CLOCK_REALTIME and to nothing else.
- * A real clock belongs to the whole machine, and to a test's neighbours with it. */
+/* Clocks of a machine that is not ours to set, or to put to sleep, as a test's neighbours have the same: preloaded into vipd, adds the seconds in the
+ * file $WALL_CLOCK to CLOCK_REALTIME, as if somebody had set it, and those in $SLEPT to CLOCK_BOOTTIME, as a suspend does; to nothing else. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static time_t shift(void) {
-        const char *path = getenv("WALL_CLOCK");
+static time_t shift(const char *variable) {
+        const char *path = getenv(variable);
         int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
         char text[32] = "";
 
@@ -24,7 +24,9 @@ int clock_gettime(clockid_t clock, struct timespec *t) {
         int r = (int) syscall(SYS_clock_gettime, clock, t);
 
         if (r == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-                t->tv_sec += shift();
+                t->tv_sec += shift("WALL_CLOCK");
+        if (r == 0 && clock == CLOCK_BOOTTIME)
+                t->tv_sec += shift("SLEPT");
         return r;
 }
 
