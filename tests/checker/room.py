@@ -214,6 +214,12 @@ def resident_kib(pid):
         return int(next(line for line in f if line.startswith("VmHWM")).split()[1])
 
 
+def silent(connection):
+    """Takes whatever comes and says nothing, until the other side hangs up."""
+    while connection.recv(65536):
+        pass
+
+
 class Server:
     """Listens, and lets `serve(connection)` do as it likes with each connection, in a thread. Errors are the probe's business."""
 

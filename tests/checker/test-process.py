@@ -10,7 +10,7 @@ import sys
 import time
 
 import room
-from room import BAD, GOOD, Checker, Server, answer, check, checker, command, expect, http, shell, tcp, wait
+from room import BAD, GOOD, Checker, Server, answer, check, checker, command, expect, http, shell, silent, tcp, wait
 
 
 def test_first_probes_come_at_once_and_are_spread():
@@ -48,7 +48,7 @@ def test_two_probes_do_not_march_in_step():
 
 
 def test_one_slow_probe_delays_no_other():
-    with Server(lambda c: time.sleep(60)) as s:
+    with Server(silent) as s:
         with checker(http(f"http://127.0.0.1:{s.port}/", timeout=2), shell("sleep 60", timeout=2), shell(":", interval=0.1)) as c:
             n = 0
             while (r := c.report()).number == 2:
