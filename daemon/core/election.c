@@ -100,6 +100,10 @@ static uint64_t interval_usec(const Election *e) {
         return skew_interval_usec(e->config.advbase, promoted(e) ? e->config.advskew : election_advskew(e));
 }
 
+static uint64_t undemoted_dead_usec(const Election *e) {
+        return skew_dead_usec(e->config.advbase, e->config.advskew, e->config.dead_ratio);
+}
+
 static uint64_t dead_usec(const Election *e) {
         return skew_dead_usec(e->config.advbase, election_advskew(e), e->config.dead_ratio);
 }
@@ -125,6 +129,10 @@ static uint64_t random_below(Election *e, uint64_t bound) {
  * known to mean it (ip_carp.c: carp_proto_input_c(), sc_demote_cnt); nothing protects that byte. */
 static unsigned rank(const Election *e, uint8_t demotion, uint8_t advbase, uint8_t advskew) {
         return (e->config.demotion_byte ? (unsigned) demotion << 16 : 0) | (unsigned) advbase << 8 | advskew;
+}
+
+static bool is_bow_out(const ElectionEvent *event) {
+        return event->u.advert.advbase == 255 && event->u.advert.advskew == 255;
 }
 
 static unsigned heard_rank(const Election *e, const ElectionEvent *event) {
@@ -367,7 +375,7 @@ static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate
 
 static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate *u) {
         uint8_t advbase = event->u.advert.advbase, advskew = event->u.advert.advskew;
-        bool leaving = advbase == 255 && advskew == 255;
+        bool leaving = is_bow_out(event);
         bool disputed = e->now_usec - e->respected_usec < dispute_usec(e);
         /* a master that says of itself that it should not be one is replaced by whoever is less so, preempting or not */
         bool demoted = e->config.demotion_byte && event->u.advert.demotion > election_demotion(e);
@@ -405,6 +413,9 @@ static void note_respected(Election *e, const ElectionEvent *event) {
         const ElectionAddress *source = &event->u.advert.source;
         unsigned own = configured_rank(e), heard = heard_rank(e, event);
 
+        /* who has left is in no tie with its heir */
+        if (is_bow_out(event))
+                e->respected = (ElectionAddress) { 0 };
         if (heard > own)
                 return;
         if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && e->respected.n_bytes == source->n_bytes &&
@@ -415,7 +426,7 @@ static void note_respected(Election *e, const ElectionEvent *event) {
 }
 
 static void note_heard(Election *e, const ElectionEvent *event) {
-        if (event->u.advert.advbase == 255 && event->u.advert.advskew == 255)
+        if (is_bow_out(event))
                 return;
         e->heard_usec = e->now_usec;
         e->heard_interval_usec = skew_interval_usec(event->u.advert.advbase, event->u.advert.advskew);
@@ -492,7 +503,7 @@ static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
                 e->master_down_usec = max(e->now_usec, add(since_usec, dead_usec(e)));
         }
         /* who wants to replace a master that was worse may not be better any more: judge its next advert */
-        if (e->grouped && e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)
+        if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)
                 listen(e, dead_usec(e));
         if (better)
                 e->preempt_usec = add(e->now_usec, e->config.preempt_delay_usec);
@@ -574,17 +585,31 @@ void election_init(Election *e, const ElectionConfig *config, uint64_t seed) {
 }
 
 void election_remember(const Election *e, ElectionMemory *ret) {
+        uint64_t master_down_usec = e->master_down_usec;
+
+        /* the silence counts, and who goes on is told of his demotion anew */
+        if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_MASTER_TIMEOUT)
+                master_down_usec = add(master_down_usec - min(dead_usec(e), master_down_usec), undemoted_dead_usec(e));
         *ret = (ElectionMemory) {
                 .state = e->state,
                 .reason = e->reason,
                 .down_reason = e->down_reason,
                 .eligible_usec = e->eligible_usec,
                 .preempt_usec = e->preempt_usec,
-                .master_down_usec = e->master_down_usec,
+                .master_down_usec = master_down_usec,
                 .attempted_usec = e->attempted_usec,
                 .sent_usec = e->sent_usec,
                 .promoted_until_usec = e->promoted_until_usec,
         };
+}
+
+/* Whom the other process heard is told by how long it would have waited, or not; how slow he is, by the slowest that he may be. Who may have left is
+ * given the same time as before to say that he has not. */
+static void resume_hearing(Election *e) {
+        bool waits = e->down_reason == ELECTION_REASON_MASTER_TIMEOUT, left = e->down_reason == ELECTION_REASON_BOW_OUT;
+
+        e->heard_usec = e->master_down_usec - (waits ? min(e->master_down_usec, dead_usec(e)) : 0);
+        e->heard_interval_usec = left ? 0 : skew_interval_usec(e->config.advbase, 254);
 }
 
 void election_resume(Election *e, const ElectionMemory *memory) {
@@ -598,13 +623,8 @@ void election_resume(Election *e, const ElectionMemory *memory) {
         e->sent_usec = memory->sent_usec;
         e->promoted_until_usec = memory->promoted_until_usec;
         e->reasserted_usec = memory->sent_usec;
-        /* whom the other process heard is told by how long it would have waited, or not; how slow he is, by the slowest that he may be */
-        if (e->state == ELECTION_STATE_BACKUP && e->down_reason != ELECTION_REASON_BOW_OUT) {
-                bool waits = e->down_reason == ELECTION_REASON_MASTER_TIMEOUT;
-
-                e->heard_usec = e->master_down_usec - (waits ? min(e->master_down_usec, dead_usec(e)) : 0);
-                e->heard_interval_usec = skew_interval_usec(e->config.advbase, 254);
-        }
+        if (e->state == ELECTION_STATE_BACKUP)
+                resume_hearing(e);
         /* the beat goes on; what was missed is made up for at once */
         e->next_advert_usec = add(memory->attempted_usec, interval_usec(e));
         e->started = true;
@@ -695,6 +715,10 @@ void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, E
         }
         ret->changed = ret->changed && ret->from != ret->to;
         assert(ret->send == ELECTION_SEND_NONE || ret->from == ELECTION_STATE_MASTER || ret->to == ELECTION_STATE_MASTER);
+}
+
+uint64_t election_interval_usec(const Election *e) {
+        return interval_usec(e);
 }
 
 uint64_t election_due_usec(const Election *e) {

@@ -172,6 +172,7 @@ void election_resume(Election *e, const ElectionMemory *memory);
 /* Advances the election. now_usec: CLOCK_BOOTTIME µs; a step back is read as no step. */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret);
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */
+uint64_t election_interval_usec(const Election *e); /* between two adverts of ours */
 /* Backup: from when on we take over, or, grouped, want to; ELECTION_NEVER: nothing says that we will. */
 uint64_t election_due_usec(const Election *e);
 /* Whether that is so, and it has listened all the while: not if it is asked much later than it wanted to be woken. */

@@ -639,6 +639,12 @@ static void test_bystanders_of_a_tie_do_not_join_its_next_round_in_step(void) {
         hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 4 * SEC);
         hear_from(&e, 1, 100, (ElectionAddress) { .n_bytes = 16, .bytes = { 0xfe, 0x80 } }, 4 * SEC + MSEC);
         g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 3390625);
+        /* nor is a master that leaves, with its heir */
+        e = backup(plain, 0);
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 7), 4 * SEC);
+        hear_from(&e, 255, 255, ipv4(192, 0, 2, 7), 4 * SEC + MSEC);
+        hear_from(&e, 1, 100, ipv4(192, 0, 2, 8), 4 * SEC + MSEC + 500);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 500 + 3390625);
 }
 
 static void test_half_a_bow_out_is_none(void) {
@@ -922,6 +928,21 @@ static void test_one_of_a_group_does_not_preempt_alone(void) {
         assert_becomes(sync_with(&e, ELECTION_SYNC_TAKE_OVER, 16 * SEC), ELECTION_STATE_MASTER, ELECTION_REASON_PREEMPTING);
 }
 
+static void test_who_is_better_for_having_left_its_group_does_not_preempt_at_once(void) {
+        ElectionConfig patient = plain;
+        Election e;
+
+        patient.preempt = true;
+        patient.preempt_delay_usec = 30 * SEC;
+        e = member(patient, 10 * SEC);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, 10 * SEC);
+        hear(&e, 1, 200, 50 * SEC);
+        g_assert_true(election_wants(&e, 50 * SEC));
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = false }, 50 * SEC + MSEC);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 0 }, 50 * SEC + MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 50 * SEC + MSEC + skew_dead_usec(1, 100, 3));
+}
+
 static void test_a_bow_out_on_another_segment_waits_for_the_next_advert_of_this_one(void) {
         Election e = member(plain, 10 * SEC);
 
@@ -993,6 +1014,34 @@ static void test_a_restarted_member_knows_that_it_heard_a_master(void) {
         step(&after, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, 20 * SEC + 400 * MSEC);
         sync_with(&after, ELECTION_SYNC_BOW_OUT, 20 * SEC + 400 * MSEC);
         g_assert_cmpuint(election_due_usec(&after), >, 21 * SEC);
+}
+
+static void test_a_restart_while_a_master_may_have_left_does_not_forget_that_he_may_not(void) {
+        Election before = member(plain, 10 * SEC), after;
+        ElectionMemory memory;
+        uint64_t due_usec;
+
+        hear(&before, 1, 0, 20 * SEC);
+        sync_with(&before, ELECTION_SYNC_BOW_OUT, 20 * SEC + 300 * MSEC);
+        due_usec = election_due_usec(&before);
+        election_remember(&before, &memory);
+        election_init(&after, &plain, 1);
+        election_resume(&after, &memory);
+        step(&after, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, 20 * SEC + 400 * MSEC);
+        sync_with(&after, ELECTION_SYNC_BOW_OUT, 20 * SEC + 500 * MSEC);
+        g_assert_cmpuint(election_due_usec(&after), ==, due_usec);
+}
+
+static void test_a_restarted_backup_is_as_patient_as_it_is_demoted(void) {
+        Election before = backup(plain, 10 * SEC), after;
+
+        hear(&before, 1, 0, 20 * SEC);
+        step(&before, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 50 }, 20 * SEC + MSEC);
+        g_assert_cmpuint(election_due_usec(&before), ==, 20 * SEC + skew_dead_usec(1, 150, 3));
+        after = restarted(&before, 1);
+        g_assert_cmpuint(election_due_usec(&after), ==, 20 * SEC + skew_dead_usec(1, 100, 3));
+        step(&after, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 50 }, 20 * SEC + 2 * MSEC);
+        g_assert_cmpuint(election_due_usec(&after), ==, 20 * SEC + skew_dead_usec(1, 150, 3));
 }
 
 static Election restarted_member(const Election *before, uint64_t now_usec) {
@@ -1155,11 +1204,14 @@ int main(int argc, char **argv) {
         ADD(one_of_a_group_wants_and_waits);
         ADD(who_wants_does_not_once_it_hears_a_master_it_respects);
         ADD(one_of_a_group_does_not_preempt_alone);
+        ADD(who_is_better_for_having_left_its_group_does_not_preempt_at_once);
         ADD(a_bow_out_on_another_segment_waits_for_the_next_advert_of_this_one);
         ADD(who_yields_with_its_group_listens_a_while_longer_by_chance);
         ADD(who_leaves_with_its_group_bows_out);
         ADD(one_of_a_group_that_slept_listens_again);
         ADD(a_restarted_member_knows_that_it_heard_a_master);
+        ADD(a_restart_while_a_master_may_have_left_does_not_forget_that_he_may_not);
+        ADD(a_restarted_backup_is_as_patient_as_it_is_demoted);
         ADD(a_restarted_member_wants_what_it_wanted);
         ADD(what_the_others_do_is_nothing_to_who_is_not_concerned);
         ADD(who_joins_a_group_after_a_sleep_listens_again);
