@@ -82,6 +82,8 @@ char *handover_format(GPtrArray *entries) {
                 g_key_file_set_string(file, e->name, "Master", ip_address_format(&e->memory.master, master));
                 g_key_file_set_uint64(file, e->name, "ChangedUSec", e->memory.changed_usec);
                 g_key_file_set_uint64(file, e->name, "ChangedRealtimeUSec", e->memory.changed_realtime_usec);
+                g_key_file_set_uint64(file, e->name, "AnnounceUSec", e->memory.announce_usec);
+                g_key_file_set_uint64(file, e->name, "Announcements", e->memory.n_announce);
                 set_peers(file, e);
                 if (e->failing)
                         g_key_file_set_string_list(file, e->name, "FailingChecks", (const char *const *) e->failing, g_strv_length(e->failing));
@@ -175,6 +177,8 @@ static HandoverEntry *parse_entry(GKeyFile *file, const char *group) {
         get_address(master, &e->memory.master);
         e->memory.changed_usec = g_key_file_get_uint64(file, group, "ChangedUSec", NULL);
         e->memory.changed_realtime_usec = g_key_file_get_uint64(file, group, "ChangedRealtimeUSec", NULL);
+        e->memory.announce_usec = g_key_file_get_uint64(file, group, "AnnounceUSec", NULL);
+        e->memory.n_announce = (uint32_t) g_key_file_get_uint64(file, group, "Announcements", NULL);
         get_peers(file, e);
         e->failing = g_key_file_get_string_list(file, group, "FailingChecks", NULL, NULL);
         e->units_certain = units >= 0;

@@ -163,9 +163,7 @@ bool instance_holds(const Instance *i) {
 /* The next advert may leave a little early, when another instance's does: so those of many find together, and stay together. Nothing else may,
  * and it is never late for it. */
 static uint64_t early_usec(const Instance *i) {
-        uint64_t interval_usec = skew_interval_usec(i->config->carp.advbase, election_advskew(&i->election));
-
-        return i->election.state == ELECTION_STATE_MASTER ? interval_usec / EARLY_RATIO : 0;
+        return i->election.state == ELECTION_STATE_MASTER ? election_interval_usec(&i->election) / EARLY_RATIO : 0;
 }
 
 static void arm(Instance *i) {
@@ -523,6 +521,8 @@ void instance_remember(const Instance *i, InstanceMemory *ret) {
                 .peers = i->peers,
                 .changed_usec = i->changed_usec,
                 .changed_realtime_usec = i->changed_realtime_usec,
+                .announce_usec = i->announce_usec,
+                .n_announce = i->n_announce,
         };
         election_remember(&i->election, &ret->election);
 }
@@ -535,8 +535,11 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
         i->peers = memory->peers;
         i->changed_usec = memory->changed_usec;
         i->changed_realtime_usec = memory->changed_realtime_usec;
-        if (instance_holds(i))
-                i->renew_usec = 0; /* at once */
+        if (!instance_holds(i))
+                return;
+        i->renew_usec = 0; /* at once */
+        i->announce_usec = memory->announce_usec;
+        i->n_announce = MIN(memory->n_announce, i->config->announce.count);
 }
 
 void instance_replay_export(const Instance *i, ReplayState *ret) {

@@ -99,6 +99,8 @@ typedef struct InstanceMemory {
         IpAddress master;
         Peers peers;
         uint64_t changed_usec, changed_realtime_usec;
+        uint64_t announce_usec; /* when the next round of announcements is due, */
+        uint32_t n_announce;    /* and how many are left */
 } InstanceMemory;
 
 typedef struct InstanceStatistics {

@@ -25,6 +25,7 @@ static void require_same(const HandoverEntry *a, const HandoverEntry *b) {
         require(g_str_equal(a->name, b->name) && g_str_equal(a->interface, b->interface) && a->vhid == b->vhid);
         require(memcmp(&a->memory.election, &b->memory.election, sizeof(a->memory.election)) == 0);
         require(a->memory.holds == b->memory.holds && a->memory.changed_usec == b->memory.changed_usec);
+        require(a->memory.announce_usec == b->memory.announce_usec && a->memory.n_announce == b->memory.n_announce);
         require(a->memory.peers.n == b->memory.peers.n);
         require(a->units_certain == b->units_certain && a->units == b->units);
 }

@@ -27,6 +27,7 @@ ND = 'daemon/proto/nd-frame.c'
 VRRP = 'daemon/proto/vrrp.c'
 REPLAY = 'daemon/core/replay.c'
 INSTANCE = 'daemon/instance.c'
+ELECTION = 'daemon/core/election.c'
 
 BREAKS = [
     ('carp', CARP, 'if (n_bytes != CARP_PAYLOAD_BYTES)', 'if (n_bytes < CARP_PAYLOAD_BYTES)', 'a VRRPv2 packet of 7 addresses is an advert'),
@@ -82,16 +83,27 @@ BREAKS = [
      "FreeBSD's digest over fe80:: addresses is refused"),
     ('instance-checks', INSTANCE, 'if (c && check->failed && c->release)', 'if (false)', 'OnFailure=release is ignored'),
     ('instance-checks', INSTANCE, 'if (c && check->failed && !c->release)', 'if (c && !c->release)', 'a check that passes demotes'),
+    ('election', ELECTION, '                e->respected = (ElectionAddress) { 0 };\n', '                ;\n', 'a master that leaves is in a tie with its heir'),
+    ('election', ELECTION, '        if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)\n',
+     '        if (e->grouped && e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)\n',
+     'who leaves its group preempts before its health has lasted'),
+    ('election', ELECTION, 'add(master_down_usec - min(dead_usec(e), master_down_usec), undemoted_dead_usec(e))', 'e->master_down_usec',
+     'a restart counts a demotion twice'),
+    ('election', ELECTION, 'e->heard_usec = e->master_down_usec - ', 'e->heard_usec = left ? 0 : e->master_down_usec - ', 'a restart forgets how long a master may be silent'),
+    ('instance', INSTANCE, 'election_interval_usec(&i->election) / EARLY_RATIO', 'skew_interval_usec(1, election_advskew(&i->election)) / EARLY_RATIO',
+     'a promoted host is early by the beat of a demoted one'),
+    ('instance', INSTANCE, '        i->announce_usec = memory->announce_usec;\n', '', 'a restarted master does not go on announcing'),
 ]
 
 PROTO = [CARP, HMAC, FRAME, ADDRESS, ARP, ND, VRRP]
-CORE = ['daemon/core/election.c', REPLAY, 'daemon/core/skew.c', 'daemon/core/sync.c']
+CORE = [ELECTION, REPLAY, 'daemon/core/skew.c', 'daemon/core/sync.c']
 HOUSE = PROTO + CORE + [INSTANCE, 'daemon/latency.c', 'daemon/peers.c', 'daemon/config.c']
 NEEDS = {
     'announce-frames': PROTO,
     'carp': PROTO,
     'carp-hmac': PROTO,
     'diagnosis': HOUSE + ['daemon/diagnosis.c'],
+    'election': CORE,
     'instance': HOUSE + ['daemon/handover.c', 'daemon/util/log.c', 'tests/unit/instance-fixture.c'],
     'instance-checks': HOUSE + ['tests/unit/instance-fixture.c'],
     'ip-address': PROTO,

@@ -33,7 +33,10 @@ static void op_announce(void *userdata, uint64_t until_usec) {
 }
 
 static void op_arm(void *userdata, uint64_t deadline_usec, uint64_t early_usec) {
-        ((Fixture *) userdata)->deadline_usec = deadline_usec;
+        Fixture *f = userdata;
+
+        f->deadline_usec = deadline_usec;
+        f->early_usec = early_usec;
 }
 
 static uint64_t op_now(void *userdata) {

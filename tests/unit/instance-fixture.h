@@ -11,7 +11,7 @@
 
 typedef struct Fixture {
         Instance *instance;
-        uint64_t now_usec, deadline_usec;
+        uint64_t now_usec, deadline_usec, early_usec;
         uint64_t effort_usec; /* of each effect that was not looked at yet */
         int send_error, hold_error;
         unsigned advskew; /* as last sent, or tried */

@@ -147,6 +147,14 @@ static void test_an_address_may_be_taken_away_often(Fixture *f, gconstpointer da
         g_assert_cmpuint(instance_statistics(f->instance)->addresses_restored, ==, 100);
 }
 
+/* By the beat that it keeps, which is quicker than what it will say when its word is over. */
+static void test_who_is_promoted_and_demoted_is_hardly_ever_early(Fixture *f, gconstpointer data) {
+        instance_set_group_demotion(f->instance, 100, f->now_usec);
+        g_assert_cmpint(instance_promote(f->instance, f->now_usec), ==, INSTANCE_VERB_OK);
+        g_assert_cmpuint(f->deadline_usec, ==, f->now_usec + SEC);
+        g_assert_cmpuint(f->early_usec, ==, f->deadline_usec - SEC / 64);
+}
+
 /* A bow-out would call every backup against the master whom we did not replace. */
 static void test_who_cannot_hold_leaves_the_master_alone(Fixture *f, gconstpointer data) {
         g_assert_cmpint(hear(f, 1, 100, false), ==, CARP_VERDICT_OK);
@@ -541,6 +549,20 @@ static void test_a_restarted_backup_keeps_its_patience(Fixture *f, gconstpointer
         g_assert_cmpuint(f->deadline_usec, ==, deadline_usec);
 }
 
+static void test_a_restarted_master_goes_on_announcing(Fixture *f, gconstpointer data) {
+        InstanceConfig *c = fixture_config(false);
+
+        c->announce.count = 2;
+        c->announce.interval_usec = SEC / 10;
+        instance_reconfigure(f->instance, c, f->now_usec);
+        win(f);
+        restart(f, false, SEC / 2);
+        instance_on_timer(f->instance, f->now_usec);
+        assert_effects(f, "hn");
+        instance_on_timer(f->instance, f->now_usec + SEC / 10);
+        assert_effects(f, "");
+}
+
 static void test_a_restart_while_the_units_start(Fixture *f, gconstpointer data) {
         win(f);
         restart(f, true, SEC / 2);
@@ -620,6 +642,7 @@ int main(int argc, char **argv) {
         PLAIN("advert-that-waits", test_an_advert_that_waits_counts_when_it_has_left);
         PLAIN("adverts-too-late", test_a_master_whose_adverts_all_come_too_late_gives_up);
         PLAIN("takeover-promoted-untold", test_who_was_promoted_keeps_what_he_cannot_tell);
+        PLAIN("promoted-and-demoted", test_who_is_promoted_and_demoted_is_hardly_ever_early);
         PLAIN("takeover-alone-untold", test_who_is_alone_keeps_what_he_cannot_tell);
         PLAIN("transitions-by-reason", test_every_transition_counts_for_its_reason);
         PLAIN("a-lease-is-renewed-with-the-last-advert-that-it-outlives", test_a_lease_is_renewed_with_the_last_advert_that_it_outlives);
@@ -638,6 +661,7 @@ int main(int argc, char **argv) {
         PLAIN("restarted-master", test_a_restarted_master_goes_on);
         PLAIN("restarted-too-late", test_a_master_that_restarted_for_too_long_is_none);
         PLAIN("restart-that-peers-do-not-wait-for", test_a_restart_that_peers_would_not_wait_for_is_a_stop);
+        PLAIN("restarted-master-announces", test_a_restarted_master_goes_on_announcing);
         PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
         UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
         PLAIN("forgery", test_a_forgery_is_counted_and_has_no_effect);
