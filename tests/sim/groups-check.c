@@ -224,13 +224,15 @@ void check_pass_end(Host *h) {
                         world_fail(w, s, "changed its state and did not tell");
                 if (master != s->held && !(h->resuming && s->hold_fails))
                         world_fail(w, s, s->held ? "holds the address though it is not master" : "is master and does not hold the address");
+                if (instance_demotion(s->instance) != s->demotion_before)
+                        s->judged_usec = w->now;
                 /* health regained: from here on PreemptDelay= counts */
                 if (instance_demotion(s->instance) < s->demotion_before)
                         s->preempt_usec = w->now;
                 if (!s->grouped)
                         continue;
                 n_grouped++;
-                unheard = unheard || s->send_fails;
+                unheard = unheard || s->send_fails || !s->link_up;
                 n_passing += s->became_master && !master;
                 n_masters += master;
                 if (first && instance_demotion(first->instance) != instance_demotion(s->instance))

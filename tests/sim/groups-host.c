@@ -231,7 +231,8 @@ void host_hand_over(Host *h) {
 /* What was silent while nobody listened was not silence. */
 static void note_sleep(Side *s) {
         uint64_t now = s->host->world->now, late = 2 * MAX(side_interval_usec(s), SEC / 10);
-        uint64_t due = MAX(s->listened_usec + side_dead_usec(s), MAX(s->eligible_usec, s->return_usec));
+        uint64_t since = MAX(s->listened_usec, s->judged_usec);
+        uint64_t due = MAX(since + side_dead_usec(s), MAX(s->eligible_usec, s->return_usec));
 
         if (s->state == ELECTION_STATE_BACKUP && now > s->host->left_usec + late && now > due + late)
                 s->listened_usec = now;
@@ -245,6 +246,8 @@ void host_resume(Host *h) {
         h->resuming = true;
         for (unsigned k = 0; k < h->world->n_sides; k++)
                 note_sleep(&h->sides[k]);
+        if (h->joining_usec > h->left_usec)
+                h->joining_usec += h->world->now - h->left_usec;
         if (!h->groups) {
                 check_pass_begin(h);
                 make_instances(h, true);
@@ -279,9 +282,10 @@ void host_receive(Host *h, guint index) {
         }
         world_trace(w, s, "    hears %u/%u of host %u", packet.advert.advbase, packet.advert.advskew, packet.from);
         check_pass_begin(h);
-        if (leaving)
+        if (leaving) {
                 h->bow_out_usec = s->bow_out_usec = w->now;
-        else {
+                s->heard_usec = 0;
+        } else {
                 s->heard_usec = s->listened_usec = w->now;
                 s->heard_interval_usec = packet.advert.advbase * SEC + packet.advert.advskew * SEC / 256;
                 s->heard_rank = (unsigned) packet.advert.advbase << 8 | packet.advert.advskew;
@@ -395,6 +399,8 @@ void host_regroup(Host *h, bool whole) {
                 h->joining_usec = joined_usec(h);
         check_pass_begin(h);
         s->listened_usec = h->world->now;
+        for (unsigned k = 0; k < h->world->n_sides; k++)
+                h->sides[k].judged_usec = h->world->now;
         instance_reconfigure(s->instance, make_config(s), h->world->now);
         update_groups(h);
         check_pass_end(h);

@@ -87,6 +87,7 @@ typedef struct Side {
         uint64_t deadline, arrival_usec[N_HOSTS_MAX];
         /* what it may do, computed anew */
         uint64_t listened_usec; /* since when it heard nobody */
+        uint64_t judged_usec;   /* its demotion or its group changed: what it heard before may not count */
         uint64_t heard_usec, heard_interval_usec, bow_out_usec, eligible_usec, return_usec, preempt_usec;
         unsigned heard_rank;
         /* the pass that is under way */

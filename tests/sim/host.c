@@ -12,6 +12,8 @@
 #define NETLINK_LATENCY_MAX UINT64_C(2000)
 /* The kernel removes an address up to this much after its lease has ended (net/ipv4/devinet.c, check_lifetime()). */
 #define LEASE_LATENESS_MAX SIM_SEC
+/* Of 32 numbers of its own that a host remembers. Some are made anew before they are used. */
+#define OWN_REMEMBERED 16
 
 static uint64_t clock_of(const Host *h) {
         return h->sim->now + h->clock_offset_usec;
@@ -416,8 +418,7 @@ void host_receive(Host *h, const Packet *packet) {
         bool own = packet->from == h->number;
         /* a restarted daemon cannot know what its predecessor said, nor anybody all that it ever said; without a link it has no address to know
          * itself by, and takes no part */
-        uint64_t shortest = wire_interval_usec(h->advbase, h->advbase == 0 ? MAX(h->advskew, 1) : h->advskew);
-        bool fresh = h->link_told && packet->usec >= h->started_usec && h->sim->now - packet->usec < 32 * shortest;
+        bool fresh = h->link_told && packet->usec >= h->started_usec && h->n_tried - packet->number < OWN_REMEMBERED;
         uint64_t timeout = h->timeout_usec;
         uint8_t heard_advbase = h->heard_advbase, heard_advskew = h->heard_advskew, heard_demotion = h->heard_demotion;
         CarpVerdict verdict;

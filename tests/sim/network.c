@@ -44,6 +44,9 @@ static void carry(Host *from, Host *to, unsigned family, uint32_t index) {
         Sim *s = from->sim;
         uint64_t usec = s->now + sim_between(s, s->delay_min, s->delay_max), extra;
 
+        /* no packet overtakes another, but for a fault */
+        usec = MAX(usec, to->arrival_usec[from->number]);
+        to->arrival_usec[from->number] = usec;
         if (s->n_active > 0) {
                 if (cut(s, from->number, to->number, family) || lost(s)) {
                         sim_trace(s, to, "    does not get it");
@@ -74,8 +77,9 @@ int network_send(Host *from, const uint8_t ipv4[CARP_PAYLOAD_BYTES], const uint8
         if (from->send_fails)
                 return -ENOBUFS;
         s->total_adverts++;
+        from->n_tried++;
         for (unsigned family = 0; family < SIM_N_FAMILIES; family++) {
-                Packet packet = { .source = from->sources[family], .from = from->number, .usec = s->now };
+                Packet packet = { .source = from->sources[family], .from = from->number, .usec = s->now, .number = from->n_tried };
                 uint32_t index = s->packets->len;
 
                 if (!s->families[family])

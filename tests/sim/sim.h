@@ -84,7 +84,8 @@ typedef struct Packet {
         CarpAdvert advert;
         IpAddress source;
         unsigned from;
-        uint64_t usec; /* when it was sent */
+        uint64_t usec;   /* when it was sent */
+        uint64_t number; /* among its sender's */
 } Packet;
 
 typedef struct Sim Sim;
@@ -113,6 +114,7 @@ typedef struct Host {
         ElectionReason link_reason;
         bool link_news; /* waiting in the netlink socket of a stalled daemon */
         bool send_fails, hold_fails;
+        uint64_t arrival_usec[SIM_N_HOSTS_MAX]; /* of the last advert of each, or when it would have come but for a fault */
         GArray *queue; /* uint32_t: packets waiting in the socket of a stalled daemon */
         bool held;
         uint64_t lease_end; /* when the kernel drops the address */
@@ -139,7 +141,7 @@ typedef struct Host {
         uint64_t sent_usec;     /* last advert that left, or when it became master */
         bool unsaid;            /* it preempted, and no advert has left since */
         uint64_t attempted_usec; /* last advert tried */
-        uint64_t n_sent, n_bow_outs, n_sent_settled;
+        uint64_t n_tried, n_sent, n_bow_outs, n_sent_settled;
         uint8_t heard_advbase, heard_advskew, heard_demotion;
         uint8_t said_advbase, said_advskew;
         uint64_t contested_usec; /* when it last heard an advert and stayed master */
@@ -195,7 +197,7 @@ struct Sim {
         uint64_t settle_usec;   /* from here on nothing may change; SIM_NEVER: no promise */
         bool settled;           /* the counters below are taken */
         bool overlapping, masterless;
-        uint64_t overlap_since, masterless_since;
+        uint64_t overlap_since, overlap_bound, masterless_since;
         uint64_t tie_usec; /* when a second master last came or went, however far away */
         uint64_t disturbed_usec;
         bool settled_before;     /* the last disturbance fell into peace */
