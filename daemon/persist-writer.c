@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/child.h"
 #include "util/drain.h"
 #include "util/event-priority.h"
 #include "util/log.h"
@@ -286,14 +287,11 @@ static int start(PersistWriter *w, File *f) {
         w->killed = false;
         w->writing_text = g_strdup(f->text);
         *w->found->text = '\0';
-        w->pid = fork();
+        w->pid = child_fork(w->event, &w->child, on_child, w);
         if (w->pid < 0)
-                return -errno;
+                return w->pid;
         if (w->pid == 0)
                 child_run(w, f, parent);
-        r = sd_event_add_child(w->event, &w->child, w->pid, WEXITED, on_child, w);
-        if (r < 0)
-                return r;
         (void) sd_event_source_set_priority(w->child, EVENT_PRIORITY_IDLE);
         r = sd_event_add_time_relative(w->event, &w->overdue, CLOCK_BOOTTIME, OVERDUE_USEC, 0, on_overdue, w);
         if (r < 0)

@@ -198,8 +198,7 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Takes the wish. fork() and not posix_spawn() or vfork(): those hold the caller until the script has been read from a
- * disk that may be slow. */
+/* Takes the wish. */
 static int job_run(Job *j, Wish *wish) {
         j->running = wish;
 
@@ -213,16 +212,12 @@ static int job_run(Job *j, Wish *wish) {
         if (job_may_log(j, &j->start_limit, more))
                 log_info("%s: running %s script '%s'%s", j->name, wish_word(wish), wish->argv[0], more);
         j->killed = false;
-        j->pid = fork();
+        j->pid = child_fork(j->takeover->event, &j->child, on_child, j);
         if (j->pid < 0)
-                return -errno;
+                return j->pid;
         if (j->pid == 0)
                 child_execute(wish->argv, error_fd);
         (void) setpgid(j->pid, j->pid); /* the child does it too: whoever comes first, it is done before a kill */
-
-        int r = sd_event_add_child(j->takeover->event, &j->child, j->pid, WEXITED, on_child, j);
-        if (r < 0)
-                return r;
         (void) sd_event_source_set_description(j->child, "takeover-script");
         return sd_event_source_set_priority(j->child, EVENT_PRIORITY_SIGNAL);
 }

@@ -257,10 +257,10 @@ static int spawn(Checker *c) {
                 return -errno;
         fds[0] = its_end;
         fds[1] = probes_above;
-        c->pid = fork();
+        c->pid = child_fork(c->event, &c->child, on_child, c);
         if (c->pid == 0)
                 child_execute(c->program, fds);
-        return c->pid < 0 ? -errno : 0;
+        return c->pid < 0 ? c->pid : 0;
 }
 
 static void start(Checker *c) {
@@ -268,8 +268,6 @@ static void start(Checker *c) {
 
         c->started_usec = now(c);
         r = spawn(c);
-        if (r >= 0)
-                r = sd_event_add_child(c->event, &c->child, c->pid, WEXITED, on_child, c);
         if (r >= 0)
                 r = sd_event_add_io(c->event, &c->reports, c->reports_fd, EPOLLIN, on_reports, c);
         if (r >= 0) {

@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/child.h"
 #include "util/event-priority.h"
 #include "util/log.h"
+#include "util/ratelimit.h"
 #include "util/time-util.h"
 
 /* To take a link down, the kernel waits until nobody on any processor looks at it any more: 5 to 15 ms on a small virtual machine, which is longer
@@ -28,7 +30,10 @@ struct TakeDown {
         sd_event_source *timer, *child;
         GArray *due;   /* ifindex */
         GArray *doing; /* likewise: what the child does */
+        RateLimit limit;
 };
+
+static const RateRule lines = { .interval_usec = 10 * USEC_PER_SEC, .burst = 1 };
 
 /* Between fork and exit; nothing of ours is kept. That a link is gone is as good. */
 static void __attribute__((noreturn)) child_run(const int *ifindexes, guint n) {
@@ -76,20 +81,18 @@ static int on_child(sd_event_source *s, const siginfo_t *si, void *userdata) {
 
 static int on_due(sd_event_source *s, uint64_t usec, void *userdata) {
         TakeDown *t = userdata;
-        pid_t pid = fork();
-        int r;
+        pid_t pid = child_fork(t->event, &t->child, on_child, t);
+        uint64_t n_suppressed;
+        char more[RATELIMIT_TEXT_BYTES];
 
         if (pid == 0)
                 child_run((const int *) (const void *) t->due->data, t->due->len);
-        r = pid < 0 ? -errno : sd_event_add_child(t->event, &t->child, pid, WEXITED, on_child, t);
-        if (r >= 0)
+        if (pid > 0) {
                 (void) sd_event_source_set_priority(t->child, EVENT_PRIORITY_IDLE);
-        else
-                log_warning_errno(r, "No process to take links down: %m");
-        if (r >= 0)
                 g_array_append_vals(t->doing, t->due->data, t->due->len);
-        if (pid > 0)
                 g_array_set_size(t->due, 0);
+        } else if (ratelimit_pass(&t->limit, &lines, usec, &n_suppressed))
+                log_warning_errno(pid, "No process to take links down: %m%s", ratelimit_format(n_suppressed, more));
         arm(t);
         return 0;
 }

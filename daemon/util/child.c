@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "util/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-/* What a program that we start must not find of us. Knows nothing of what is started, or why. */
+/* How a process begins that is not ours to wait for, and what it must not find of us. Knows nothing of what is started, or why. */
 
 /* What the service manager told us alone: a program that we start would take it for meant for itself, and report its own readiness as ours.
  * And where the secrets are. */
 static const char *const our_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY" };
+
+pid_t child_fork(sd_event *event, sd_event_source **ret, sd_event_child_handler_t ended, void *userdata) {
+        /* the child's end is told by a descriptor, which cannot be had before the child is there: its place is kept free */
+        int place = eventfd(0, EFD_CLOEXEC), r;
+        pid_t pid;
+
+        if (place < 0)
+                return -errno;
+        pid = fork();
+        if (pid == 0)
+                return 0;
+        r = pid < 0 ? -errno : 0;
+        (void) close(place);
+        if (r >= 0)
+                r = sd_event_add_child(event, ret, pid, WEXITED, ended, userdata);
+        if (r < 0 && pid > 0)
+                (void) kill(pid, SIGKILL);
+        return r < 0 ? r : pid;
+}
 
 void child_settle(const int *fds, size_t n_fds) {
         int first = STDERR_FILENO + 1, fd;

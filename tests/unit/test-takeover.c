@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -280,6 +281,25 @@ static void test_failures_in_a_row_are_bounded_and_counted(Fixture *f, gconstpoi
         g_assert_cmpuint(n_lines, ==, 20);
 }
 
+/* Enough for all but what tells us of its end: then it must not begin, or it would run twice, unwatched; tear_down() would find it. */
+static void test_a_script_whose_end_would_not_be_told_is_none(Fixture *f, gconstpointer data) {
+        struct rlimit limit, few;
+        int first = dup(STDIN_FILENO);
+
+        g_assert_cmpint(first, >=, 0);
+        (void) close(first);
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        few = (struct rlimit) { .rlim_cur = (rlim_t) first + 2, .rlim_max = limit.rlim_max };
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+        step(f, ELECTION_STATE_BACKUP, ELECTION_STATE_MASTER);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        finish(f);
+        assert_output(f, "");
+        step(f, ELECTION_STATE_MASTER, ELECTION_STATE_BACKUP);
+        finish(f);
+        assert_output(f, "2 eth0 192.0.2.10 \n");
+}
+
 static void test_nothing_of_ours_is_inherited(Fixture *f, gconstpointer data) {
         /* not close-on-exec, as if whoever started us had left it open; out of the way of the shell's own */
         g_auto(AutoFd) leak = fcntl(STDERR_FILENO, F_DUPFD, 30);
@@ -351,6 +371,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 #define add(path, function) g_test_add("/takeover/" path, Fixture, NULL, set_up, function, tear_down)
         add("arguments-as-ucarp", test_arguments_as_ucarp);
+        add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_is_none);
         add("which-steps-have-a-script", test_which_steps_have_a_script);
         add("neutral-start-has-no-script", test_neutral_start_has_no_script);
         add("only-the-latest-wish-is-kept", test_only_the_latest_wish_is_kept);
