@@ -790,6 +790,7 @@ static void replace_device(InstanceIo *io, uint64_t now_usec) {
                 r = build_addresses(io);
         if (r < 0) {
                 gone(io, now_usec);
+                try_again(io);
                 return;
         }
         instance_on_address_missing(io->instance, now_usec);

@@ -114,5 +114,16 @@ def test_a_device_is_taken_down_while_it_becomes_ours(lab):
     w.converge()
 
 
+def test_no_buffer_to_make_a_device_again(lab):
+    """Of a virtual MAC, in the place of one that somebody removed: its interface has no news to tell afterwards."""
+    w, _, second = world(lab, W.Shape(virtual=True))
+    second.fail(kinds.CALLS["sendto"], errno.ENOBUFS)
+    second.host.ip("link", "del", "vip-web")
+    second.vipd.wait_line("cannot be made on eth0: No buffer space available")
+    second.obey()
+    wait(lambda: second.vipd.states["web"] == "backup", "takes part again")
+    w.converge()
+
+
 if __name__ == "__main__":
     L.main()
