@@ -528,6 +528,8 @@ void instance_remember(const Instance *i, InstanceMemory *ret) {
 }
 
 void instance_resume(Instance *i, const InstanceMemory *memory) {
+        uint64_t refresh_usec = i->config->announce.refresh_usec;
+
         election_resume(&i->election, &memory->election);
         i->units_pending = memory->election.state == ELECTION_STATE_MASTER && !memory->holds &&
                            i->config->takeover.units_before_address;
@@ -538,7 +540,9 @@ void instance_resume(Instance *i, const InstanceMemory *memory) {
         if (!instance_holds(i))
                 return;
         i->renew_usec = 0; /* at once */
-        i->announce_usec = memory->announce_usec;
+        /* Refresh= may be new */
+        i->announce_usec = MIN(memory->announce_usec,
+                               refresh_usec == CONFIG_USEC_UNSET ? UINT64_MAX : memory->election.attempted_usec + refresh_usec);
         i->n_announce = MIN(memory->n_announce, i->config->announce.count);
 }
 

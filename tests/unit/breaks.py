@@ -92,7 +92,7 @@ BREAKS = [
     ('election', ELECTION, 'e->heard_usec = e->master_down_usec - ', 'e->heard_usec = left ? 0 : e->master_down_usec - ', 'a restart forgets how long a master may be silent'),
     ('instance', INSTANCE, 'election_interval_usec(&i->election) / EARLY_RATIO', 'skew_interval_usec(1, election_advskew(&i->election)) / EARLY_RATIO',
      'a promoted host is early by the beat of a demoted one'),
-    ('instance', INSTANCE, '        i->announce_usec = memory->announce_usec;\n', '', 'a restarted master does not go on announcing'),
+    ('instance', INSTANCE, 'MIN(memory->announce_usec,', 'MAX(UINT64_MAX,', 'a restarted master does not go on announcing'),
 ]
 
 PROTO = [CARP, HMAC, FRAME, ADDRESS, ARP, ND, VRRP]

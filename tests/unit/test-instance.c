@@ -465,8 +465,8 @@ static void test_a_failed_unit_gives_the_address_up_where_so_told(Fixture *f, gc
         g_assert_cmpint(instance_reason(f->instance), ==, ELECTION_REASON_DEMOTED);
 }
 
-/* The same election in another process: its memory goes through text, as in a restart. */
-static void restart(Fixture *f, bool units_before_address, uint64_t pause_usec) {
+/* The same election in another process: its memory goes through text, as in a restart. config: taken. */
+static void restart_as(Fixture *f, InstanceConfig *config, uint64_t pause_usec) {
         g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(handover_entry_free), read = NULL;
         HandoverEntry *e = g_new0(HandoverEntry, 1);
         g_autofree char *text = NULL;
@@ -487,12 +487,16 @@ static void restart(Fixture *f, bool units_before_address, uint64_t pause_usec) 
         g_string_truncate(f->effects, 0);
         g_string_truncate(f->states, 0);
         f->now_usec += pause_usec;
-        make_instance(f, fixture_config(units_before_address));
+        make_instance(f, config);
         e = g_ptr_array_index(read, 0);
         g_assert_cmpstr(e->name, ==, "web");
         g_assert_cmpint(e->units, ==, UNITS_ROLE_MASTER);
         instance_resume(f->instance, &e->memory);
         link_up(f);
+}
+
+static void restart(Fixture *f, bool units_before_address, uint64_t pause_usec) {
+        restart_as(f, fixture_config(units_before_address), pause_usec);
 }
 
 static void test_a_restarted_master_goes_on(Fixture *f, gconstpointer data) {
@@ -561,6 +565,15 @@ static void test_a_restarted_master_goes_on_announcing(Fixture *f, gconstpointer
         assert_effects(f, "hn");
         instance_on_timer(f->instance, f->now_usec + SEC / 10);
         assert_effects(f, "");
+
+        /* what comes round for ever may be new */
+        c = fixture_config(false);
+        c->announce.refresh_usec = 10 * SEC;
+        restart_as(f, c, SEC / 2);
+        while (f->now_usec < 1020 * SEC)
+                timer(f);
+        g_assert_nonnull(strchr(f->effects->str, 'n'));
+        g_assert_true(strchr(f->effects->str, 'n') == strrchr(f->effects->str, 'n'));
 }
 
 static void test_a_restart_while_the_units_start(Fixture *f, gconstpointer data) {
