@@ -2,6 +2,7 @@
 #include "core/election.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <string.h>
 
 #include "core/skew.h"
@@ -135,8 +136,9 @@ static bool is_bow_out(const ElectionEvent *event) {
         return event->u.advert.advbase == 255 && event->u.advert.advskew == 255;
 }
 
+/* Who bows out is no better than anybody, however little demoted. */
 static unsigned heard_rank(const Election *e, const ElectionEvent *event) {
-        return rank(e, event->u.advert.demotion, event->u.advert.advbase, event->u.advert.advskew);
+        return is_bow_out(event) ? UINT_MAX : rank(e, event->u.advert.demotion, event->u.advert.advbase, event->u.advert.advskew);
 }
 
 /* advskew as we send it: advbase 0 with advskew 0 is the promotion mark, so such a configuration speaks as 0/1, as it counts. */

@@ -647,6 +647,28 @@ static void test_bystanders_of_a_tie_do_not_join_its_next_round_in_step(void) {
         g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 500 + 3390625);
 }
 
+static void test_who_bows_out_is_better_than_nobody(void) {
+        ElectionConfig careful = plain;
+        uint64_t now = 0;
+        Election e;
+
+        /* nor is one that is less demoted, where that counts first */
+        careful.demotion_byte = true;
+        e = backup(careful, 0);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, SEC);
+        hear_from(&e, 255, 255, ipv4(192, 0, 2, 7), 4 * SEC);
+        step(&e,
+             (ElectionEvent) { .type = ELECTION_EVENT_ADVERT,
+                               .u.advert = { .advbase = 1, .demotion = 10, .advskew = 110, .source = ipv4(192, 0, 2, 8) } },
+             4 * SEC + 500);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + 500 + skew_dead_usec(1, 110, 3));
+
+        e = master(careful, &now);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 10 }, now);
+        hear(&e, 255, 255, now + MSEC);
+        g_assert_cmpint(e.state, ==, ELECTION_STATE_MASTER);
+}
+
 static void test_half_a_bow_out_is_none(void) {
         Election e = backup(plain, 0);
 
@@ -1186,6 +1208,7 @@ int main(int argc, char **argv) {
         ADD(a_tie_is_answered_but_not_in_a_flood);
         ADD(the_last_word_of_a_loser_is_worse_than_the_winners);
         ADD(bystanders_of_a_tie_do_not_join_its_next_round_in_step);
+        ADD(who_bows_out_is_better_than_nobody);
         ADD(half_a_bow_out_is_none);
         ADD(start_delay_is_taken_as_told);
         ADD(what_keeps_us_out_is_the_latest_reason);
