@@ -495,6 +495,8 @@ static void step_configure(Election *e, const ElectionConfig *config, ElectionUp
 /* A lower counter is health regained: with PreemptDelay= it must last before we use it. */
 static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
         bool better = demotion < e->demotion, same = demotion == e->demotion;
+        /* this may be told before the timer is */
+        bool slept = !e->grouped && overslept(e, election_due_usec(e), e->now_usec);
         uint64_t before_usec = dead_usec(e);
 
         e->demotion = demotion;
@@ -502,7 +504,10 @@ static void step_demotion(Election *e, uint32_t demotion, ElectionUpdate *u) {
         if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_MASTER_TIMEOUT) {
                 uint64_t since_usec = e->master_down_usec - min(before_usec, e->master_down_usec);
 
-                e->master_down_usec = max(e->now_usec, add(since_usec, dead_usec(e)));
+                if (slept)
+                        listen(e, dead_usec(e));
+                else
+                        e->master_down_usec = max(e->now_usec, add(since_usec, dead_usec(e)));
         }
         /* who wants to replace a master that was worse may not be better any more: judge its next advert */
         if (e->state == ELECTION_STATE_BACKUP && e->down_reason == ELECTION_REASON_PREEMPTING)

@@ -1111,6 +1111,20 @@ static void test_what_the_others_do_is_nothing_to_who_is_not_concerned(void) {
         g_assert_cmpint(step(&m, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 7 }, now).send, ==, ELECTION_SEND_ADVERT);
 }
 
+static void test_who_is_told_of_its_demotion_after_a_sleep_listens_again(void) {
+        Election e = backup(plain, 10 * SEC);
+        uint64_t now = election_due_usec(&e) + 5 * SEC;
+
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 50 }, now);
+        g_assert_cmpuint(election_due_usec(&e), ==, now + skew_dead_usec(1, 150, 3));
+        /* one of a group that waits for the others does not sleep */
+        e = member(plain, 10 * SEC);
+        for (now = election_deadline_usec(&e); now < 20 * SEC; now = election_deadline_usec(&e))
+                timer(&e, now);
+        step(&e, (ElectionEvent) { .type = ELECTION_EVENT_DEMOTION, .u.demotion = 50 }, now);
+        g_assert_true(election_wants(&e, now));
+}
+
 static void test_who_joins_a_group_after_a_sleep_listens_again(void) {
         Election e = backup(plain, 10 * SEC);
         uint64_t now = election_due_usec(&e) + 5 * SEC;
@@ -1237,6 +1251,7 @@ int main(int argc, char **argv) {
         ADD(a_restarted_backup_is_as_patient_as_it_is_demoted);
         ADD(a_restarted_member_wants_what_it_wanted);
         ADD(what_the_others_do_is_nothing_to_who_is_not_concerned);
+        ADD(who_is_told_of_its_demotion_after_a_sleep_listens_again);
         ADD(who_joins_a_group_after_a_sleep_listens_again);
         ADD(a_group_takes_over_when_all_want_to);
         ADD(a_group_leaves_when_one_is_not_master);
