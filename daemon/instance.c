@@ -527,10 +527,10 @@ void instance_remember(const Instance *i, InstanceMemory *ret) {
         election_remember(&i->election, &ret->election);
 }
 
-void instance_resume(Instance *i, const InstanceMemory *memory) {
+void instance_resume(Instance *i, const InstanceMemory *memory, uint64_t now_usec) {
         uint64_t refresh_usec = i->config->announce.refresh_usec;
 
-        election_resume(&i->election, &memory->election);
+        election_resume(&i->election, &memory->election, now_usec);
         i->units_pending = memory->election.state == ELECTION_STATE_MASTER && !memory->holds &&
                            i->config->takeover.units_before_address;
         i->master = memory->master;

@@ -123,7 +123,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
 void instance_prepare_handover(Instance *i, uint64_t now_usec);
 void instance_remember(const Instance *i, InstanceMemory *ret);
 /* Before the first fact from below: goes on with the role another process had. The addresses are there already. */
-void instance_resume(Instance *i, const InstanceMemory *memory);
+void instance_resume(Instance *i, const InstanceMemory *memory, uint64_t now_usec);
 
 /* ReplayProtection=strict: what the next life of this instance must know, and that life before its link is usable, or before it becomes strict. */
 void instance_replay_export(const Instance *i, ReplayState *ret);

@@ -380,7 +380,7 @@ static void resume(Manager *m, Slot *s, const HandoverEntry *e) {
                 { NULL, NULL },
         };
 
-        instance_resume(s->instance, &e->memory);
+        instance_resume(s->instance, &e->memory, now(m));
         if (e->memory.holds)
                 instance_io_adopt(s->io);
         log_write(LOG_INFO, MESSAGE_ID_RESUMED_STR, fields, 0, __FILE__, __LINE__, __func__, "%s: still %s after a restart", e->name,

@@ -619,7 +619,21 @@ static void resume_hearing(Election *e) {
         e->heard_interval_usec = left ? 0 : skew_interval_usec(e->config.advbase, 254);
 }
 
-void election_resume(Election *e, const ElectionMemory *memory) {
+/* What was said while nobody listened is lost, unlike what waits in the socket of who slept: a master that lives is given the time to speak once more,
+ * and if ours ran out meanwhile, all of it. */
+static void resume_listening(Election *e) {
+        uint64_t once_more_usec = skew_interval_usec(e->config.advbase, 254) + ABSENT_USEC;
+
+        if (e->down_reason != ELECTION_REASON_MASTER_TIMEOUT)
+                return;
+        if (e->master_down_usec <= e->now_usec)
+                listen(e, dead_usec(e));
+        else
+                e->master_down_usec = max(e->master_down_usec, add(e->now_usec, min(once_more_usec, dead_usec(e))));
+}
+
+void election_resume(Election *e, const ElectionMemory *memory, uint64_t now_usec) {
+        e->now_usec = now_usec;
         e->state = memory->state;
         e->reason = memory->reason;
         e->down_reason = memory->down_reason;
@@ -630,8 +644,10 @@ void election_resume(Election *e, const ElectionMemory *memory) {
         e->sent_usec = memory->sent_usec;
         e->promoted_until_usec = memory->promoted_until_usec;
         e->reasserted_usec = memory->sent_usec;
-        if (e->state == ELECTION_STATE_BACKUP)
+        if (e->state == ELECTION_STATE_BACKUP) {
                 resume_hearing(e);
+                resume_listening(e);
+        }
         /* the beat goes on; what was missed is made up for at once */
         e->next_advert_usec = add(memory->attempted_usec, interval_usec(e));
         e->started = true;

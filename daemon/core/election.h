@@ -166,9 +166,9 @@ typedef struct ElectionMemory {
  * seed: anything random; the same seed and events give the same results. */
 void election_init(Election *e, const ElectionConfig *config, uint64_t seed);
 void election_remember(const Election *e, ElectionMemory *ret);
-/* Instead of the first steps: the role another process had, and no bar. A silence that began then counts on, so that the first step finds out
- * whether a master is one still. Bars follow as events. */
-void election_resume(Election *e, const ElectionMemory *memory);
+/* Instead of the first steps: the role another process had, and no bar. A master's silence that began then counts on, so
+ * that the first step finds out whether it is one still; what a backup did not hear meanwhile is no silence. Bars follow as events. */
+void election_resume(Election *e, const ElectionMemory *memory, uint64_t now_usec);
 /* Advances the election. now_usec: CLOCK_BOOTTIME µs; a step back is read as no step. */
 void election_step(Election *e, const ElectionEvent *event, uint64_t now_usec, ElectionUpdate *ret);
 uint64_t election_deadline_usec(const Election *e); /* when the next TIMER event is due; ELECTION_NEVER: not before another event */

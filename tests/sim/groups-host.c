@@ -151,7 +151,7 @@ static void make_instances(Host *h, bool resume) {
                 s->demotion_told = 0;
                 s->instance = instance_new(make_config(s), &ops, s, &observer, world_random(w));
                 if (resume && s->memory.election.state != ELECTION_STATE_INIT)
-                        instance_resume(s->instance, &s->memory);
+                        instance_resume(s->instance, &s->memory, w->now);
                 set_link(s, s->link_up ? ELECTION_REASON_LINK_UP : ELECTION_REASON_LINK_DOWN);
                 if (!s->enabled)
                         instance_set_enabled(s->instance, false, w->now);

@@ -334,7 +334,7 @@ void host_hand_over(Host *h) {
 static void take_over(Host *h) {
         make_instance(h);
         if (h->memory.election.state != ELECTION_STATE_INIT) {
-                instance_resume(h->instance, &h->memory);
+                instance_resume(h->instance, &h->memory, clock_of(h));
                 tell_checks(h);
         }
         h->loss_untold = !h->link_up;

@@ -834,7 +834,7 @@ static Election restarted(const Election *before, uint64_t seed) {
 
         election_remember(before, &memory);
         election_init(&e, &before->config, seed);
-        election_resume(&e, &memory);
+        election_resume(&e, &memory, before->now_usec);
         step(&e, (ElectionEvent) { .type = ELECTION_EVENT_SOURCE, .u.source.ipv4 = before->ipv4 }, before->now_usec);
         return e;
 }
@@ -865,6 +865,37 @@ static void test_a_restart_that_took_too_long_is_a_standstill(void) {
         Election e = master(plain, &now), next = restarted(&e, 2);
 
         assert_becomes(timer(&next, now + 3 * SEC), ELECTION_STATE_BACKUP, ELECTION_REASON_STALLED);
+}
+
+static Election resumed(const Election *before, uint64_t now_usec) {
+        ElectionMemory memory;
+        Election e;
+
+        election_remember(before, &memory);
+        election_init(&e, &before->config, 2);
+        election_resume(&e, &memory, now_usec);
+        return e;
+}
+
+static void test_a_restart_that_nobody_listened_in_is_no_silence(void) {
+        Election e = backup(plain, 0), next;
+        uint64_t due = 20 * SEC + skew_dead_usec(1, 100, 3);
+
+        hear(&e, 1, 0, 20 * SEC);
+        next = resumed(&e, 21 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&next), ==, due);
+        /* he may have spoken, and may speak once more */
+        next = resumed(&e, 23 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&next), >, 25 * SEC);
+        g_assert_cmpuint(election_deadline_usec(&next), <, 25 * SEC + 200 * MSEC);
+        next = resumed(&e, due + 1);
+        g_assert_false(timer(&next, due + 1).changed);
+        g_assert_cmpuint(election_deadline_usec(&next), ==, due + 1 + skew_dead_usec(1, 100, 3));
+        /* who heard a farewell waits for nobody */
+        hear(&e, 255, 255, 20 * SEC + MSEC);
+        e.grouped = true;
+        next = resumed(&e, 20 * SEC + 100 * MSEC);
+        g_assert_true(election_wants(&next, 20 * SEC + 100 * MSEC));
 }
 
 static void test_time_that_steps_back_is_no_step(void) {
@@ -1032,7 +1063,7 @@ static void test_a_restarted_member_knows_that_it_heard_a_master(void) {
         hear(&before, 1, 0, 20 * SEC);
         election_remember(&before, &memory);
         election_init(&after, &plain, 1);
-        election_resume(&after, &memory);
+        election_resume(&after, &memory, 20 * SEC + 400 * MSEC);
         step(&after, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, 20 * SEC + 400 * MSEC);
         sync_with(&after, ELECTION_SYNC_BOW_OUT, 20 * SEC + 400 * MSEC);
         g_assert_cmpuint(election_due_usec(&after), >, 21 * SEC);
@@ -1048,7 +1079,7 @@ static void test_a_restart_while_a_master_may_have_left_does_not_forget_that_he_
         due_usec = election_due_usec(&before);
         election_remember(&before, &memory);
         election_init(&after, &plain, 1);
-        election_resume(&after, &memory);
+        election_resume(&after, &memory, 20 * SEC + 400 * MSEC);
         step(&after, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, 20 * SEC + 400 * MSEC);
         sync_with(&after, ELECTION_SYNC_BOW_OUT, 20 * SEC + 500 * MSEC);
         g_assert_cmpuint(election_due_usec(&after), ==, due_usec);
@@ -1072,7 +1103,7 @@ static Election restarted_member(const Election *before, uint64_t now_usec) {
 
         election_remember(before, &memory);
         election_init(&e, &before->config, 1);
-        election_resume(&e, &memory);
+        election_resume(&e, &memory, now_usec);
         step(&e, (ElectionEvent) { .type = ELECTION_EVENT_GROUP, .u.grouped = true }, now_usec);
         return e;
 }
@@ -1237,6 +1268,7 @@ int main(int argc, char **argv) {
         ADD(a_new_configuration_counts_from_now);
         ADD(a_restart_changes_nothing_that_others_see);
         ADD(a_restart_that_took_too_long_is_a_standstill);
+        ADD(a_restart_that_nobody_listened_in_is_no_silence);
         ADD(time_that_steps_back_is_no_step);
         ADD(one_of_a_group_wants_and_waits);
         ADD(who_wants_does_not_once_it_hears_a_master_it_respects);

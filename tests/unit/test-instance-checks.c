@@ -237,7 +237,7 @@ static void restart(Fixture *f, const char *failing) {
         f->now_usec += SEC / 2;
         make_instance(f, make_config(f, "abRS"));
         g_string_truncate(f->effects, 0);
-        instance_resume(f->instance, &memory);
+        instance_resume(f->instance, &memory, f->now_usec);
         for (const char *p = "abRS"; *p; p++)
                 instance_set_check(f->instance, (char[]) { *p, '\0' }, CHECK_STATE_UNKNOWN, strchr(failing, *p) != NULL, "", f->now_usec);
         assert_effects(f, "");

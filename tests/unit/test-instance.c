@@ -491,7 +491,7 @@ static void restart_as(Fixture *f, InstanceConfig *config, uint64_t pause_usec) 
         e = g_ptr_array_index(read, 0);
         g_assert_cmpstr(e->name, ==, "web");
         g_assert_cmpint(e->units, ==, UNITS_ROLE_MASTER);
-        instance_resume(f->instance, &e->memory);
+        instance_resume(f->instance, &e->memory, f->now_usec);
         link_up(f);
 }
 

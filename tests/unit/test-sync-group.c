@@ -344,7 +344,7 @@ static void test_a_restart_keeps_a_group_of_masters(Fixture *f, gconstpointer da
 
                 instance_free(s->instance);
                 s->instance = instance_new(make_config(k, "router", false), &ops, s, NULL, 9);
-                instance_resume(s->instance, &memory[k]);
+                instance_resume(s->instance, &memory[k], f->now_usec);
                 link_up(f, k);
         }
         update(f);
