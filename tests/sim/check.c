@@ -238,6 +238,16 @@ void check_hand_over(const Host *h) {
 }
 
 /**
+ * check_restarted_backup() - it heard nothing meanwhile: a master that lives must have the time to speak once more
+ */
+void check_restarted_backup(Host *h) {
+        uint64_t interval = MIN(wire_interval_usec(h->heard_advbase, h->heard_advskew), wire_interval_usec(h->advbase, 254));
+
+
+        h->timeout_usec = MAX(h->timeout_usec, h->sim->now + MIN(interval, patience_usec(h)));
+}
+
+/**
  * check_stays_master() - nothing has happened to a master that restarted but that it restarted, and not for too long
  */
 bool check_stays_master(const Host *h) {

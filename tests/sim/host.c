@@ -377,6 +377,8 @@ void host_resume(Host *h) {
         h->overslept = h->state == ELECTION_STATE_MASTER && h->sim->now - h->attempted_usec >= host_dead_usec(h);
         if (!h->instance) {
                 stays = check_stays_master(h);
+                if (h->state == ELECTION_STATE_BACKUP)
+                        check_restarted_backup(h);
                 take_over(h);
         }
         catch_up(h);

@@ -278,6 +278,7 @@ void check_heard(Host *h, const CarpAdvert *advert);  /* vipd is about to hear t
 void check_call_begin(Host *h);
 void check_call_end(Host *h);
 void check_hand_over(const Host *h);    /* it is about to restart */
+void check_restarted_backup(Host *h);   /* it has restarted, and heard nothing meanwhile */
 bool check_stays_master(const Host *h); /* it has restarted: must it be what it was? */
 void check_step(Sim *s);
 void check_calm_end(Sim *s);
