@@ -27,6 +27,7 @@ typedef struct Wish {
         bool wanted;   /* `wished` is a wish */
         bool certain;  /* systemd knows `told` */
         bool absent;   /* it was not there to be told; nor perhaps is it ever */
+        bool refused;  /* it was told and would not; nor would it now, but perhaps when we have been restarted */
         bool asking;   /* a request is under way */
         bool settling; /* it was accepted, its jobs run */
         bool removed;  /* the instance is gone: forget the wish when it is fulfilled */
@@ -201,6 +202,7 @@ static void on_accepted(void *userdata, const char *name, int error) {
         /* who did not answer is asked again, who refused is not: it would refuse again */
         w->certain = error != -ENOTCONN && error != -ETIMEDOUT;
         w->absent = error == -EHOSTUNREACH;
+        w->refused = w->certain && error < 0;
         w->settling = error >= 0;
         if (w->certain && error < 0 && w->wished == w->asked) {
                 /* a host that shuts down stops all units by itself, and will not be told to; else it is told when it comes */
@@ -319,7 +321,7 @@ void targets_removed(Targets *t, const char *name) {
 bool targets_told(const Targets *t, const char *name, UnitsRole *ret) {
         const Wish *w = find(t, name);
 
-        if (!w || !fulfilled(w) || w->settling)
+        if (!w || !fulfilled(w) || w->settling || w->refused)
                 return false;
         *ret = w->told;
         return true;

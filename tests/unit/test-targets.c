@@ -218,6 +218,21 @@ static void test_what_a_restart_carries_over_is_followed_and_not_asked_for(void)
         g_assert_cmpuint(n_followed, ==, 1);
 }
 
+/* The administrator mends the rule, and restarts us. */
+static void test_who_was_refused_asks_again_after_a_restart(Fixture *f, gconstpointer timeout_usec) {
+        UnitsRole told;
+
+        targets_unit_observer.connected(f->targets);
+        answer(f->targets, -EACCES, 2);
+        g_assert_false(targets_told(f->targets, "web", &told));
+        /* nor has systemd been told that was not there */
+        targets_free(f->targets);
+        g_assert_cmpint(targets_new(&f->targets, f->event, NULL, &ops, NULL), >=, 0);
+        targets_instance_changed(f->targets, &f->instance);
+        answer(f->targets, -EHOSTUNREACH, 3);
+        g_assert_false(targets_told(f->targets, "web", &told));
+}
+
 int main(int argc, char **argv) {
         static const uint64_t a_moment_usec = 1000, a_minute_usec = 60000000;
 
@@ -230,5 +245,6 @@ int main(int argc, char **argv) {
         ADD("a-wish-that-is-fulfilled-already", a_minute_usec, test_a_wish_that_is_fulfilled_already_is_not_waited_for);
         ADD("jobs-that-ended-unheard", a_minute_usec, test_jobs_that_ended_while_the_bus_was_gone_are_not_waited_for);
         ADD("who-leaves-as-units-hang", a_moment_usec, test_who_leaves_as_units_hang_waits_for_their_end_anew);
+        ADD("who-was-refused-asks-again-after-a-restart", a_minute_usec, test_who_was_refused_asks_again_after_a_restart);
         return g_test_run();
 }
