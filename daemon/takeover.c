@@ -315,7 +315,9 @@ void takeover_instance_changed(Takeover *t, Instance *i, const InstanceTransitio
                 return;
 
         const InstanceConfig *config = instance_config(i);
-        bool first = instance_statistics(i)->transitions == 1, up = transition->to == ELECTION_STATE_MASTER;
+        /* the first one after a restart is another */
+        bool first = transition->from == ELECTION_STATE_INIT && transition->reason == ELECTION_REASON_STARTUP;
+        bool up = transition->to == ELECTION_STATE_MASTER;
         if (!up && transition->from != ELECTION_STATE_MASTER && (!first || config->takeover.neutral))
                 return;
 

@@ -19,15 +19,10 @@
 /* The observer only ever asks an instance for its configuration, and whether this is its first step. */
 struct Instance {
         InstanceConfig config;
-        InstanceStatistics statistics;
 };
 
 const InstanceConfig *instance_config(const Instance *i) {
         return &i->config;
-}
-
-const InstanceStatistics *instance_statistics(const Instance *i) {
-        return &i->statistics;
 }
 
 typedef struct Fixture {
@@ -36,7 +31,7 @@ typedef struct Fixture {
         Takeover *takeover;
         IpPrefix address;
         Instance instance;
-        bool drained;
+        bool drained, started;
 } Fixture;
 
 static void write_script(Fixture *f, const char *body) {
@@ -80,10 +75,14 @@ static void tear_down(Fixture *f, gconstpointer data) {
         g_free(f->output);
 }
 
-static void step(Fixture *f, ElectionState from, ElectionState to) {
-        const InstanceTransition t = { .from = from, .to = to, .reason = ELECTION_REASON_STARTUP };
-        f->instance.statistics.transitions++;
+static void step_for(Fixture *f, ElectionState from, ElectionState to, ElectionReason reason) {
+        const InstanceTransition t = { .from = from, .to = to, .reason = reason };
         takeover_instance_changed(f->takeover, &f->instance, &t);
+}
+
+static void step(Fixture *f, ElectionState from, ElectionState to) {
+        step_for(f, from, to, f->started ? ELECTION_REASON_LINK_UP : ELECTION_REASON_STARTUP);
+        f->started = true;
 }
 
 static void on_drained(void *userdata) {
@@ -175,6 +174,13 @@ static void test_which_steps_have_a_script(Fixture *f, gconstpointer data) {
         }
 }
 
+static void test_a_restarted_backup_has_no_script(Fixture *f, gconstpointer data) {
+        step_for(f, ELECTION_STATE_BACKUP, ELECTION_STATE_INIT, ELECTION_REASON_LINK_DOWN);
+        step_for(f, ELECTION_STATE_INIT, ELECTION_STATE_BACKUP, ELECTION_REASON_LINK_UP);
+        finish(f);
+        assert_output(f, "");
+}
+
 static void test_neutral_start_has_no_script(Fixture *f, gconstpointer data) {
         f->instance.config.takeover.neutral = true;
         step(f, ELECTION_STATE_INIT, ELECTION_STATE_BACKUP);
@@ -216,6 +222,7 @@ static void test_last_wish_outlives_its_instance(Fixture *f, gconstpointer data)
         step(f, ELECTION_STATE_MASTER, ELECTION_STATE_INIT);
         takeover_instance_removed(f->takeover, &f->instance);
         f->instance = (Instance) { .config = f->instance.config };
+        f->started = false;
         f->instance.config.interface[0] = '\0';
         let_go(f);
         finish(f);
@@ -373,6 +380,7 @@ int main(int argc, char **argv) {
         add("arguments-as-ucarp", test_arguments_as_ucarp);
         add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_is_none);
         add("which-steps-have-a-script", test_which_steps_have_a_script);
+        add("restarted-backup-has-no-script", test_a_restarted_backup_has_no_script);
         add("neutral-start-has-no-script", test_neutral_start_has_no_script);
         add("only-the-latest-wish-is-kept", test_only_the_latest_wish_is_kept);
         add("a-wish-that-is-being-fulfilled-is-dropped", test_a_wish_that_is_being_fulfilled_is_dropped);
