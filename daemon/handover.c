@@ -87,6 +87,8 @@ char *handover_format(GPtrArray *entries) {
                 set_peers(file, e);
                 if (e->failing)
                         g_key_file_set_string_list(file, e->name, "FailingChecks", (const char *const *) e->failing, g_strv_length(e->failing));
+                if (e->script_pending)
+                        g_key_file_set_string(file, e->name, "Script", e->script_up ? "up" : "down");
                 if (e->units_certain)
                         g_key_file_set_string(file, e->name, "Units", units_names[e->units]);
         }
@@ -151,6 +153,7 @@ static void get_peers(GKeyFile *file, HandoverEntry *e) {
 
 static HandoverEntry *parse_entry(GKeyFile *file, const char *group) {
         g_autofree char *interface = g_key_file_get_string(file, group, "Interface", NULL),
+                        *script = g_key_file_get_string(file, group, "Script", NULL),
                         *master = g_key_file_get_string(file, group, "Master", NULL);
         int vhid = g_key_file_get_integer(file, group, "VHID", NULL);
         int state = get_index(file, group, "State", state_name, N_ELECTION_STATES);
@@ -181,6 +184,8 @@ static HandoverEntry *parse_entry(GKeyFile *file, const char *group) {
         e->memory.n_announce = (uint32_t) g_key_file_get_uint64(file, group, "Announcements", NULL);
         get_peers(file, e);
         e->failing = g_key_file_get_string_list(file, group, "FailingChecks", NULL, NULL);
+        e->script_up = g_strcmp0(script, "up") == 0;
+        e->script_pending = e->script_up || g_strcmp0(script, "down") == 0;
         e->units_certain = units >= 0;
         e->units = units >= 0 ? (UnitsRole) units : UNITS_ROLE_NONE;
         return e;

@@ -18,6 +18,8 @@ typedef struct HandoverEntry {
         InstanceMemory memory;
         bool units_certain; /* systemd was told `units`, and all that followed is over */
         UnitsRole units;
+        bool script_pending; /* one runs still, or waits: */
+        bool script_up;      /* the last one */
         char **failing; /* names of the checks that count as failed; NULL: none */
 } HandoverEntry;
 

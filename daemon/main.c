@@ -143,6 +143,7 @@ static int hand_over(Daemon *d) {
                 HandoverEntry *e = g_ptr_array_index(entries, k);
 
                 e->units_certain = targets_told(d->targets, e->name, &e->units);
+                e->script_pending = takeover_is_pending(d->takeover, e->name, &e->script_up);
         }
         text = handover_format(entries);
         fd = handover_write(text);
@@ -349,11 +350,14 @@ static int start(Daemon *d) {
                         targets_resume(d->targets, e->name, e->units);
         }
         r = manager_start(d->manager, handover);
-        for (guint k = 0; r >= 0 && handover && d->targets && k < handover->len; k++) {
+        for (guint k = 0; r >= 0 && handover && k < handover->len; k++) {
                 const HandoverEntry *e = g_ptr_array_index(handover, k);
+                Instance *i = manager_find(d->manager, e->name);
 
-                if (!manager_find(d->manager, e->name))
+                if (!i && d->targets)
                         targets_removed(d->targets, e->name);
+                if (i && e->script_pending && e->script_up == (instance_state(i) == ELECTION_STATE_MASTER))
+                        takeover_resume(d->takeover, i, e->script_up);
         }
         return r;
 }

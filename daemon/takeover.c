@@ -340,6 +340,27 @@ void takeover_instance_removed(Takeover *t, Instance *i) {
         job_next(j);
 }
 
+bool takeover_is_pending(const Takeover *t, const char *name, bool *ret_up) {
+        const Job *j = g_hash_table_lookup(t->jobs, name);
+
+        if (!j || !j->running)
+                return false;
+        *ret_up = (j->waiting ?: j->running)->up;
+        return true;
+}
+
+/**
+ * takeover_resume() - wish for a script that a restart has ended, or kept from its turn
+ *
+ * From its beginning: with the process that started it, systemd has ended what was left of it.
+ */
+void takeover_resume(Takeover *t, Instance *i, bool up) {
+        g_autoptr(Wish) wish = wish_new(instance_config(i), up);
+
+        if (wish)
+                job_wish(takeover_job(t, instance_config(i)->name), g_steal_pointer(&wish));
+}
+
 /**
  * takeover_drain() - at exit, wait for the scripts that run and those that wait behind them
  * @timeout_usec: at most that long

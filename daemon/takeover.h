@@ -15,5 +15,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Takeover, takeover_free)
 /* Observers for the manager. One script per instance at a time; while one runs, only the latest wish is kept. */
 void takeover_instance_changed(Takeover *t, Instance *i, const InstanceTransition *transition);
 void takeover_instance_removed(Takeover *t, Instance *i);
+/* Whether a script runs or waits that a restart would end, and the last of them. */
+bool takeover_is_pending(const Takeover *t, const char *name, bool *ret_up);
+void takeover_resume(Takeover *t, Instance *i, bool up); /* the process before us was not done with it */
 /* At exit: runs what is still wished and calls done() when no script runs any more, or after timeout_usec. */
 void takeover_drain(Takeover *t, uint64_t timeout_usec, void (*done)(void *userdata), void *userdata);

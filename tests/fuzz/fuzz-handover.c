@@ -27,6 +27,7 @@ static void require_same(const HandoverEntry *a, const HandoverEntry *b) {
         require(a->memory.holds == b->memory.holds && a->memory.changed_usec == b->memory.changed_usec);
         require(a->memory.announce_usec == b->memory.announce_usec && a->memory.n_announce == b->memory.n_announce);
         require(a->memory.peers.n == b->memory.peers.n);
+        require(a->script_pending == b->script_pending && a->script_up == b->script_up);
         require(a->units_certain == b->units_certain && a->units == b->units);
 }
 

@@ -477,6 +477,7 @@ static void restart_as(Fixture *f, InstanceConfig *config, uint64_t pause_usec) 
         e->vhid = 1;
         e->units_certain = true;
         e->units = UNITS_ROLE_MASTER;
+        e->script_pending = e->script_up = true;
         instance_remember(f->instance, &e->memory);
         g_ptr_array_add(entries, e);
         text = handover_format(entries);
@@ -491,6 +492,7 @@ static void restart_as(Fixture *f, InstanceConfig *config, uint64_t pause_usec) 
         e = g_ptr_array_index(read, 0);
         g_assert_cmpstr(e->name, ==, "web");
         g_assert_cmpint(e->units, ==, UNITS_ROLE_MASTER);
+        g_assert_true(e->script_pending && e->script_up);
         instance_resume(f->instance, &e->memory, f->now_usec);
         link_up(f);
 }

@@ -203,6 +203,30 @@ static void test_only_the_latest_wish_is_kept(Fixture *f, gconstpointer data) {
         assert_output(f, "up\ndown\n");
 }
 
+static void test_what_a_restart_cuts_off_is_begun_anew(Fixture *f, gconstpointer data) {
+        g_autofree char *up = NULL, *down = NULL;
+        bool is_up;
+
+        separate_scripts(f, &up, &down);
+        g_assert_false(takeover_is_pending(f->takeover, "web", &is_up));
+        step(f, ELECTION_STATE_INIT, ELECTION_STATE_MASTER);
+        wait_for_output(f, "up\n");
+        g_assert_true(takeover_is_pending(f->takeover, "web", &is_up));
+        g_assert_true(is_up);
+        step(f, ELECTION_STATE_MASTER, ELECTION_STATE_BACKUP);
+        g_assert_true(takeover_is_pending(f->takeover, "web", &is_up));
+        g_assert_false(is_up);
+        let_go(f);
+        finish(f);
+        g_assert_false(takeover_is_pending(f->takeover, "web", &is_up));
+        takeover_resume(f->takeover, &f->instance, false);
+        finish(f);
+        assert_output(f, "up\ndown\ndown\n");
+        f->instance.config.takeover.down_script = NULL;
+        takeover_resume(f->takeover, &f->instance, false);
+        g_assert_false(takeover_is_pending(f->takeover, "web", &is_up));
+}
+
 static void test_a_wish_that_is_being_fulfilled_is_dropped(Fixture *f, gconstpointer data) {
         g_autofree char *up = NULL, *down = NULL;
         separate_scripts(f, &up, &down);
@@ -380,6 +404,7 @@ int main(int argc, char **argv) {
         add("arguments-as-ucarp", test_arguments_as_ucarp);
         add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_is_none);
         add("which-steps-have-a-script", test_which_steps_have_a_script);
+        add("what-a-restart-cuts-off-is-begun-anew", test_what_a_restart_cuts_off_is_begun_anew);
         add("restarted-backup-has-no-script", test_a_restarted_backup_has_no_script);
         add("neutral-start-has-no-script", test_neutral_start_has_no_script);
         add("only-the-latest-wish-is-kept", test_only_the_latest_wish_is_kept);
