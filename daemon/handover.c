@@ -216,6 +216,9 @@ int handover_write(const char *text) {
 
         if (fd < 0)
                 return -errno;
+        /* who would not read it shall not be left with roles that nobody knows of */
+        if (n > BYTES_MAX)
+                return -EFBIG;
         if (write(fd, text, n) != (ssize_t) n)
                 return -EIO;
         return g_steal_fd(&fd);

@@ -578,6 +578,12 @@ static void test_a_restarted_master_goes_on_announcing(Fixture *f, gconstpointer
         g_assert_true(strchr(f->effects->str, 'n') == strrchr(f->effects->str, 'n'));
 }
 
+static void test_what_is_too_long_to_be_read_is_not_handed_over(Fixture *f, gconstpointer data) {
+        g_autofree char *text = g_strnfill((4 << 20) + 1, '#');
+
+        g_assert_cmpint(handover_write(text), ==, -EFBIG);
+}
+
 static void test_a_restart_while_the_units_start(Fixture *f, gconstpointer data) {
         win(f);
         restart(f, true, SEC / 2);
@@ -677,6 +683,7 @@ int main(int argc, char **argv) {
         PLAIN("restarted-too-late", test_a_master_that_restarted_for_too_long_is_none);
         PLAIN("restart-that-peers-do-not-wait-for", test_a_restart_that_peers_would_not_wait_for_is_a_stop);
         PLAIN("restarted-master-announces", test_a_restarted_master_goes_on_announcing);
+        PLAIN("handover-too-long", test_what_is_too_long_to_be_read_is_not_handed_over);
         PLAIN("restarted-backup", test_a_restarted_backup_keeps_its_patience);
         UNITS("restarted-while-units-start", test_a_restart_while_the_units_start);
         PLAIN("forgery", test_a_forgery_is_counted_and_has_no_effect);
