@@ -275,6 +275,9 @@ static int on_refusals(sd_event_source *source, int fd, uint32_t revents, void *
                 if (a)
                         a->refused(a->userdata, e->error);
         }
+        /* who may not read would be called for ever, without a pause: it is tried again with the next flush */
+        if (errno != EAGAIN)
+                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return 0;
 }
 
@@ -323,6 +326,8 @@ void address_socket_flush(AddressSocket *s) {
         uint64_t now_usec = s->renewals->len > 0 ? clock_usec() : 0;
         size_t n_bytes = 0;
 
+        if (s->source)
+                (void) sd_event_source_set_enabled(s->source, SD_EVENT_ON);
         for (guint k = 0; k < s->renewals->len; k++) {
                 Address *a = g_ptr_array_index(s->renewals, k);
                 struct nlmsghdr *h;

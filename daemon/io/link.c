@@ -433,6 +433,12 @@ static void on_loss(LinkTable *t, int error) {
                                   ratelimit_format(n_suppressed, more));
 }
 
+/* What the kernel refuses to give would be offered for ever, without a pause, and nobody behind us would have a turn. */
+static void rest(LinkTable *t) {
+        pause_resync(t);
+        (void) sd_event_source_set_enabled(t->source, SD_EVENT_OFF);
+}
+
 static void read_messages(LinkTable *t) {
         for (int n = 0; n < MESSAGES_PER_DISPATCH;) {
                 int r = receive(t);
@@ -444,6 +450,10 @@ static void read_messages(LinkTable *t) {
                 }
                 if (r < 0)
                         on_loss(t, r);
+                if (r < 0 && r != -ENOBUFS) {
+                        rest(t);
+                        return;
+                }
                 n += r > 0 ? r : 1;
         }
         /* that was enough for one pass; should nothing more come, nobody would call again to find the queue empty */
@@ -464,6 +474,11 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *userd
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         LinkTable *t = userdata;
 
+        /* who has rested may be refused a place in the loop, too, for want of memory */
+        if (sd_event_source_set_enabled(t->source, SD_EVENT_ON) < 0) {
+                pause_resync(t);
+                return 0;
+        }
         t->resync = RESYNC_WANTED;
         work(t);
         return 0;
@@ -538,7 +553,7 @@ static int read_first(LinkTable *t) {
                         t->resync = RESYNC_WANTED;
         }
         t->silent = false;
-        return g_hash_table_size(t->entries) > 0 ? 0 : -ETIMEDOUT;
+        return g_hash_table_size(t->entries) > 0 ? sd_event_source_set_enabled(t->source, SD_EVENT_ON) : -ETIMEDOUT;
 }
 
 static int add_sources(LinkTable *t) {

@@ -74,6 +74,25 @@ def test_nothing_can_be_read(lab):
     w.converge()
 
 
+def test_no_news_can_be_read(lab):
+    """Of links, and of leases that were refused: that costs little, who asks is answered, and what came meanwhile is known afterwards."""
+    w, first, second = world(lab)
+    call = kinds.CALLS["recvfrom"]
+    first.fail(call, errno.EIO)
+    first.host.sides[0].unplug()
+    first.vipd.wait_line("Netlink messages were lost, asking the kernel again: Input/output error")
+    began, cpu, n = now(), cpu_usec(first.vipd), first.n_failed(call)
+    w.watch(2.0)
+    spent, passed, tries = cpu_usec(first.vipd) - cpu, now() - began, first.n_failed(call) - n
+    check(spent < passed / 10, f"{spent:.0f} of {passed} us of a processor")
+    check(20 < tries < 600, f"{tries} tries")
+    first.vipd.signal(signal.SIGUSR1)
+    first.vipd.wait_line(r"web: \w+ on eth0 vhid")
+    first.host.sides[0].plug()
+    first.obey()
+    w.converge()
+
+
 def test_no_descriptor_for_what_neighbours_claim(lab):
     """Without it the election is the same; but not for ever without it."""
     w, first, second = world(lab)
