@@ -230,6 +230,7 @@ static void job_next(Job *j) {
                         job_log_failure(j, r, "cannot be started: %m");
                         auto_fd_clear(&j->exec_error_fd);
                         j->running = wish_free(j->running);
+                        j->pid = 0;
                 }
         }
         if (!j->running && j->removed)

@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -18,11 +19,25 @@
  * And where the secrets are. */
 static const char *const our_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY" };
 
+/* Of those that were killed, and may not have ended yet. */
+static void reap(GArray *killed) {
+        for (guint k = killed->len; k > 0; k--) {
+                siginfo_t si = { 0 };
+
+                if (waitid(P_PID, (id_t) g_array_index(killed, pid_t, k - 1), &si, WEXITED | WNOHANG) < 0 || si.si_pid != 0)
+                        g_array_remove_index_fast(killed, k - 1);
+        }
+}
+
 pid_t child_fork(sd_event *event, sd_event_source **ret, sd_event_child_handler_t ended, void *userdata) {
-        /* the child's end is told by a descriptor, which cannot be had before the child is there: its place is kept free */
-        int place = eventfd(0, EFD_CLOEXEC), r;
+        static GArray *killed; /* pid_t: whose end nobody is told, and who are looked after when the next one begins */
+        int place, r;
         pid_t pid;
 
+        if (killed)
+                reap(killed);
+        /* the child's end is told by a descriptor, which cannot be had before the child is there: its place is kept free */
+        place = eventfd(0, EFD_CLOEXEC);
         if (place < 0)
                 return -errno;
         pid = fork();
@@ -32,8 +47,12 @@ pid_t child_fork(sd_event *event, sd_event_source **ret, sd_event_child_handler_
         (void) close(place);
         if (r >= 0)
                 r = sd_event_add_child(event, ret, pid, WEXITED, ended, userdata);
-        if (r < 0 && pid > 0)
+        if (r < 0 && pid > 0) {
                 (void) kill(pid, SIGKILL);
+                if (!killed)
+                        killed = g_array_new(false, false, sizeof(pid_t));
+                g_array_append_val(killed, pid);
+        }
         return r < 0 ? r : pid;
 }
 

@@ -331,6 +331,23 @@ static void test_a_script_whose_end_would_not_be_told_is_none(Fixture *f, gconst
         assert_output(f, "2 eth0 192.0.2.10 \n");
 }
 
+/* By sd-event, which does not watch while SIGCHLD is not blocked. tear_down() would find who was killed for it and is still a zombie. */
+static void test_who_cannot_be_watched_leaves_nothing(Fixture *f, gconstpointer data) {
+        sigset_t child;
+
+        sigemptyset(&child);
+        sigaddset(&child, SIGCHLD);
+        write_script(f, "sleep 60");
+        g_assert_cmpint(sigprocmask(SIG_UNBLOCK, &child, NULL), ==, 0);
+        step(f, ELECTION_STATE_BACKUP, ELECTION_STATE_MASTER);
+        g_assert_cmpint(sigprocmask(SIG_BLOCK, &child, NULL), ==, 0);
+        /* it has ended, and is the next one's to reap */
+        g_assert_cmpint(waitid(P_ALL, 0, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), ==, 0);
+        write_script(f, "true");
+        step(f, ELECTION_STATE_MASTER, ELECTION_STATE_BACKUP);
+        finish(f);
+}
+
 static void test_nothing_of_ours_is_inherited(Fixture *f, gconstpointer data) {
         /* not close-on-exec, as if whoever started us had left it open; out of the way of the shell's own */
         g_auto(AutoFd) leak = fcntl(STDERR_FILENO, F_DUPFD, 30);
@@ -403,6 +420,7 @@ int main(int argc, char **argv) {
 #define add(path, function) g_test_add("/takeover/" path, Fixture, NULL, set_up, function, tear_down)
         add("arguments-as-ucarp", test_arguments_as_ucarp);
         add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_is_none);
+        add("who-cannot-be-watched", test_who_cannot_be_watched_leaves_nothing);
         add("which-steps-have-a-script", test_which_steps_have_a_script);
         add("what-a-restart-cuts-off-is-begun-anew", test_what_a_restart_cuts_off_is_begun_anew);
         add("restarted-backup-has-no-script", test_a_restarted_backup_has_no_script);
