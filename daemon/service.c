@@ -116,8 +116,11 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* message: taken. A newer one replaces one that still waits. */
 static void tell(Service *s, char *message) {
+        int r = notify(s, message, -1);
+
         g_free(s->owed);
-        s->owed = notify(s, message, -1) == -EAGAIN ? message : NULL;
+        /* its queue is full, or the kernel is short of memory; anything else does not pass by itself */
+        s->owed = r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM ? message : NULL;
         if (!s->owed) {
                 g_free(message);
                 return;
