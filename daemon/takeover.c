@@ -25,6 +25,9 @@
 /* A script that runs longer than this while the role has changed again is in the way of the truth. */
 #define SCRIPT_OVERDUE_USEC (30 * USEC_PER_SEC)
 
+/* For want of descriptors or processes a script cannot be started, and then is tried again so much later. */
+#define AGAIN_USEC (250 * USEC_PER_MSEC)
+
 /* Peers that fight over the role start scripts as often as these end. */
 #define LOG_BURST 20
 #define LOG_INTERVAL_USEC (10 * USEC_PER_SEC)
@@ -32,6 +35,7 @@
 /* A script to be run: argv[0] is its path. */
 typedef struct Wish {
         bool up;
+        bool refused; /* it could not be started, and that was told */
         char **argv;
 } Wish;
 
@@ -43,7 +47,7 @@ typedef struct Job {
         pid_t pid; /* also its process group */
         bool killed;
         AutoFd exec_error_fd; /* the child writes errno here if it cannot execute the script */
-        sd_event_source *child, *overdue;
+        sd_event_source *child, *overdue, *again;
         RateLimit start_limit, failure_limit; /* lines */
 } Job;
 
@@ -95,6 +99,7 @@ static Job *job_free(Job *j) {
                 return NULL;
         sd_event_source_disable_unref(j->child);
         sd_event_source_disable_unref(j->overdue);
+        sd_event_source_disable_unref(j->again);
         auto_fd_clear(&j->exec_error_fd);
         (void) wish_free(j->running);
         (void) wish_free(j->waiting);
@@ -152,7 +157,7 @@ static void takeover_check_drained(Takeover *t) {
         gpointer value;
         g_hash_table_iter_init(&iter, t->jobs);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-                if (((Job *) value)->running)
+                if (((Job *) value)->running || ((Job *) value)->waiting)
                         return;
 
         drain_end(&t->drain);
@@ -209,7 +214,7 @@ static int job_run(Job *j, Wish *wish) {
         g_auto(AutoFd) error_fd = fds[1];
 
         char more[RATELIMIT_TEXT_BYTES];
-        if (job_may_log(j, &j->start_limit, more))
+        if (!wish->refused && job_may_log(j, &j->start_limit, more))
                 log_info("%s: running %s script '%s'%s", j->name, wish_word(wish), wish->argv[0], more);
         j->killed = false;
         j->pid = child_fork(j->takeover->event, &j->child, on_child, j);
@@ -222,18 +227,38 @@ static int job_run(Job *j, Wish *wish) {
         return sd_event_source_set_priority(j->child, EVENT_PRIORITY_SIGNAL);
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Job *j = userdata;
+        Takeover *t = j->takeover;
+
+        job_next(j);
+        takeover_check_drained(t); /* j may be gone */
+        return 0;
+}
+
+/* What could not be started waits, unless a newer wish takes its place. */
+static void job_put_back(Job *j, int error) {
+        if (!j->running->refused)
+                job_log_failure(j, error, "cannot be started, and is tried again: %m");
+        j->running->refused = true;
+        j->waiting = g_steal_pointer(&j->running);
+        auto_fd_clear(&j->exec_error_fd);
+        j->pid = 0;
+
+        int r = sd_event_add_time_relative(j->takeover->event, &j->again, CLOCK_BOOTTIME, AGAIN_USEC, EVENT_ACCURACY_USEC, on_again, j);
+        if (r < 0)
+                log_warning_errno(r, "%s: no timer for the script: %m", j->name);
+}
+
 /* Runs what waits, if nothing runs; forgets the job when its instance is gone and all is done. */
 static void job_next(Job *j) {
-        while (!j->running && j->waiting) {
+        j->again = sd_event_source_disable_unref(j->again);
+        if (!j->running && j->waiting) {
                 int r = job_run(j, g_steal_pointer(&j->waiting));
-                if (r < 0 && !j->child) {
-                        job_log_failure(j, r, "cannot be started: %m");
-                        auto_fd_clear(&j->exec_error_fd);
-                        j->running = wish_free(j->running);
-                        j->pid = 0;
-                }
+                if (r < 0 && !j->child)
+                        job_put_back(j, r);
         }
-        if (!j->running && j->removed)
+        if (!j->running && !j->waiting && j->removed)
                 g_hash_table_remove(j->takeover->jobs, j->name);
 }
 
@@ -344,7 +369,7 @@ void takeover_instance_removed(Takeover *t, Instance *i) {
 bool takeover_is_pending(const Takeover *t, const char *name, bool *ret_up) {
         const Job *j = g_hash_table_lookup(t->jobs, name);
 
-        if (!j || !j->running)
+        if (!j || (!j->running && !j->waiting))
                 return false;
         *ret_up = (j->waiting ?: j->running)->up;
         return true;

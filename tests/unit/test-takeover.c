@@ -45,6 +45,8 @@ static void set_up(Fixture *f, gconstpointer data) {
         f->script = g_build_filename(f->directory, "script", NULL);
         f->output = g_build_filename(f->directory, "output", NULL);
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
+        /* as the daemon's has, whose first timer takes a descriptor at the start */
+        g_assert_cmpint(sd_event_add_time(f->event, NULL, CLOCK_BOOTTIME, USEC_INFINITY, 0, NULL, NULL), >=, 0);
         g_assert_cmpint(takeover_new(&f->takeover, f->event), >=, 0);
         f->address = (IpPrefix){ .address = { .family = AF_INET, .bytes = { 192, 0, 2, 10 } }, .prefix_length = 24 };
         f->instance.config = (InstanceConfig){
@@ -312,8 +314,9 @@ static void test_failures_in_a_row_are_bounded_and_counted(Fixture *f, gconstpoi
         g_assert_cmpuint(n_lines, ==, 20);
 }
 
-/* Enough for all but what tells us of its end: then it must not begin, or it would run twice, unwatched; tear_down() would find it. */
-static void test_a_script_whose_end_would_not_be_told_is_none(Fixture *f, gconstpointer data) {
+/* Enough for all but what tells us of its end: then it must not begin, or it would run twice, unwatched; tear_down() would find it. But it is not
+ * forgotten, which whoever waits for scripts waits for. */
+static void test_a_script_whose_end_would_not_be_told_waits(Fixture *f, gconstpointer data) {
         struct rlimit limit, few;
         int first = dup(STDIN_FILENO);
 
@@ -323,12 +326,29 @@ static void test_a_script_whose_end_would_not_be_told_is_none(Fixture *f, gconst
         few = (struct rlimit) { .rlim_cur = (rlim_t) first + 2, .rlim_max = limit.rlim_max };
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
         step(f, ELECTION_STATE_BACKUP, ELECTION_STATE_MASTER);
+        g_assert_cmpint(sd_event_run(f->event, USEC_PER_SEC), >, 0); /* tried again, in vain */
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-        finish(f);
         assert_output(f, "");
-        step(f, ELECTION_STATE_MASTER, ELECTION_STATE_BACKUP);
         finish(f);
         assert_output(f, "2 eth0 192.0.2.10 \n");
+}
+
+/* What could not be started is not what is wished for any more. */
+static void test_a_newer_wish_replaces_one_that_could_not_begin(Fixture *f, gconstpointer data) {
+        g_autofree char *up = NULL, *down = NULL;
+        struct rlimit limit, none;
+
+        separate_scripts(f, &up, &down);
+        let_go(f);
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        none = (struct rlimit) { .rlim_cur = STDERR_FILENO + 1, .rlim_max = limit.rlim_max };
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+        step(f, ELECTION_STATE_BACKUP, ELECTION_STATE_MASTER);
+        takeover_instance_removed(f->takeover, &f->instance);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        step(f, ELECTION_STATE_MASTER, ELECTION_STATE_BACKUP);
+        finish(f);
+        assert_output(f, "down\n");
 }
 
 /* By sd-event, which does not watch while SIGCHLD is not blocked. tear_down() would find who was killed for it and is still a zombie. */
@@ -419,7 +439,8 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 #define add(path, function) g_test_add("/takeover/" path, Fixture, NULL, set_up, function, tear_down)
         add("arguments-as-ucarp", test_arguments_as_ucarp);
-        add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_is_none);
+        add("end-that-would-not-be-told", test_a_script_whose_end_would_not_be_told_waits);
+        add("newer-wish-than-one-that-could-not-begin", test_a_newer_wish_replaces_one_that_could_not_begin);
         add("who-cannot-be-watched", test_who_cannot_be_watched_leaves_nothing);
         add("which-steps-have-a-script", test_which_steps_have_a_script);
         add("what-a-restart-cuts-off-is-begun-anew", test_what_a_restart_cuts_off_is_begun_anew);
