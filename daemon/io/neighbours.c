@@ -314,8 +314,8 @@ void neighbours_commit(Neighbours *n) {
 
                 if (!p->changed)
                         continue;
-                p->changed = false;
-                (void) set_filter(p);
+                /* for want of memory the filter is still the one before: the next commit tries again */
+                p->changed = set_filter(p) < 0;
                 empty(p);
         }
 }

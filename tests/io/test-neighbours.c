@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the neighbours on a real cable say: what passes the kernel's filter, who hears it, and what a flood costs. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,15 @@
 #include "proto/nd-frame.h"
 #include "util/event-priority.h"
 #include "util/log.h"
+
+static bool no_filter; /* the kernel has no memory for one */
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t n_bytes) {
+        if (!no_filter || name != SO_ATTACH_FILTER)
+                return (int) syscall(SYS_setsockopt, fd, level, name, value, n_bytes);
+        errno = ENOMEM;
+        return -1;
+}
 
 static const uint8_t mac_there[MAC_BYTES] = { 2, 0, 0, 0, 0, 9 };
 
@@ -214,6 +225,19 @@ static void test_a_disabled_watch_is_deaf_and_stays_so_for_the_past(Fixture *f, 
         lab_run_until(f->event, &f->n_heard, 1);
 }
 
+static void test_a_filter_that_was_refused_comes_with_the_next_commit(Fixture *f, gconstpointer data) {
+        watch(f, both, G_N_ELEMENTS(both));
+        neighbour_watch_enable(f->watch, false);
+        neighbours_commit(f->neighbours);
+        no_filter = true;
+        neighbour_watch_enable(f->watch, true);
+        neighbours_commit(f->neighbours);
+        no_filter = false;
+        neighbours_commit(f->neighbours);
+        announce(f, both[0], mac_there);
+        lab_run_until(f->event, &f->n_heard, 1);
+}
+
 static void test_our_own_interfaces_are_no_neighbours(Fixture *f, gconstpointer data) {
         static const uint8_t mac_second[MAC_BYTES] = { 2, 0, 0, 0, 0, 0x22 };
 
@@ -351,6 +375,7 @@ int main(int argc, char **argv) {
         CASE(what_concerns_nobody_stays_in_the_kernel);
         CASE(ipv6_that_concerns_nobody);
         CASE(a_disabled_watch_is_deaf_and_stays_so_for_the_past);
+        CASE(a_filter_that_was_refused_comes_with_the_next_commit);
         CASE(our_own_interfaces_are_no_neighbours);
         CASE(any_number_of_addresses);
         CASE(who_rested_is_heard_again_whatever_the_kernel_refuses);
