@@ -20,6 +20,9 @@
  * them: a later job took over. */
 static const char *const failures[] = { "failed", "timeout", "dependency", "invalid", "assert", "unsupported" };
 
+/* What could not be asked for want of memory is asked again so much later. */
+#define AGAIN_USEC (250 * USEC_PER_MSEC)
+
 typedef struct Wish {
         Targets *targets; /* borrowed parent */
         char *name;
@@ -42,6 +45,7 @@ struct Targets {
         const UnitOps *ops;
         void *ops_userdata;
         GHashTable *wishes; /* name -> Wish */
+        sd_event_source *again;
         Drain drain;
 };
 
@@ -135,13 +139,32 @@ static void arm_overdue(Wish *w, uint64_t timeout_usec) {
 
 static void pursue(Wish *w) {
         Targets *t = w->targets;
+        int r;
 
-        if (w->asking || fulfilled(w) || t->ops->request(t->ops_userdata, w->name, w->wished) < 0)
+        if (w->asking || fulfilled(w))
+                return;
+        r = t->ops->request(t->ops_userdata, w->name, w->wished);
+        if (r < 0 && r != -ENOTCONN) {
+                (void) sd_event_source_set_time_relative(t->again, AGAIN_USEC);
+                (void) sd_event_source_set_enabled(t->again, SD_EVENT_ONESHOT);
+        }
+        if (r < 0)
                 return;
         w->asking = true;
         w->asked = w->wished;
         /* what ends from here on may be jobs of the request before */
         w->settling = false;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        const Targets *t = userdata;
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, t->wishes);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+                pursue(value);
+        return 0;
 }
 
 static void forget_if_done(Wish *w) {
@@ -247,20 +270,27 @@ const UnitObserver targets_unit_observer = {
  * targets_new() - nothing is asked of systemd before the first instance changes
  */
 int targets_new(Targets **ret, sd_event *event, Manager *manager, const UnitOps *ops, void *ops_userdata) {
-        Targets *t = g_new0(Targets, 1);
+        g_autoptr(Targets) t = g_new0(Targets, 1);
+        int r;
 
         t->event = sd_event_ref(event);
         t->manager = manager;
         t->ops = ops;
         t->ops_userdata = ops_userdata;
         t->wishes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, wish_free);
-        *ret = t;
+        r = sd_event_add_time(event, &t->again, CLOCK_BOOTTIME, 0, EVENT_ACCURACY_USEC, on_again, t);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(t->again, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = g_steal_pointer(&t);
         return 0;
 }
 
 Targets *targets_free(Targets *t) {
         if (!t)
                 return NULL;
+        sd_event_source_disable_unref(t->again);
         g_hash_table_unref(t->wishes);
         drain_clear(&t->drain);
         sd_event_unref(t->event);

@@ -16,7 +16,8 @@ static inline char *units_target(UnitsRole role, const char *name) {
 
 typedef struct UnitOps {
         /* Makes the units of this instance those of the role. 0: it will be answered by UnitObserver.accepted(), and later, unless another
-         * request for this name came meanwhile, by .settled(). -ENOTCONN: cannot be asked now; .connected() will tell when. */
+         * request for this name came meanwhile, by .settled(). -ENOTCONN: cannot be asked now; .connected() will tell when.
+         * Another error: for want of memory, and nobody will tell when that is over. */
         int (*request)(void *userdata, const char *name, UnitsRole role);
         /* Asks for nothing, and hears from now on of the jobs of the role's units; of those that have failed already, as of a job. */
         void (*follow)(void *userdata, const char *name, UnitsRole role);

@@ -259,10 +259,10 @@ static void yield_turn(Watch *w) {
                 drop_slots(w);
         while (s->bus && s->n_busy < BUSY_MAX && !g_queue_is_empty(&s->line)) {
                 Watch *next = g_queue_pop_head(&s->line);
-                int r = begin(next);
 
-                if (r < 0)
-                        s->observer.accepted(s->observer.userdata, next->name, r);
+                /* who could not be asked; the reason, if it is another, comes with the next request */
+                if (begin(next) < 0)
+                        s->observer.accepted(s->observer.userdata, next->name, -ENOTCONN);
         }
 }
 
@@ -427,7 +427,7 @@ static int begin(Watch *w) {
         }
         w->systemd->n_busy += (r >= 0) - w->busy;
         w->busy = r >= 0;
-        return r < 0 ? -ENOTCONN : 0;
+        return r < 0 ? r : 0;
 }
 
 /* Now, or when others have been answered. */

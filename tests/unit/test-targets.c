@@ -183,6 +183,20 @@ static void test_jobs_that_ended_while_the_bus_was_gone_are_not_waited_for(Fixtu
         g_assert_cmpuint(n_up, ==, 1);
 }
 
+/* By our own bus library, which has no memory: nobody tells when that is over. */
+static void test_what_could_not_be_asked_is_asked_again(Fixture *f, gconstpointer timeout_usec) {
+        targets_unit_observer.settled(f->targets, "web");
+        connection = -ENOMEM;
+        leave(f, true);
+        g_assert_cmpuint(n_requests, ==, 1);
+        connection = 0;
+        n_requests = 0;
+        run_until(f, &n_requests);
+        answer(f->targets, 0, 1);
+        targets_unit_observer.settled(f->targets, "web");
+        g_assert_cmpuint(n_down, ==, 1);
+}
+
 static Fixture *fixture;
 
 static void on_hanging_unit(void) {
@@ -242,6 +256,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/targets/what-a-restart-carries-over-is-followed", test_what_a_restart_carries_over_is_followed_and_not_asked_for);
 #define ADD(name, timeout_usec, function) g_test_add("/targets/" name, Fixture, &timeout_usec, set_up, function, tear_down)
         ADD("the-end-of-former-jobs-settles-no-later-wish", a_minute_usec, test_the_end_of_former_jobs_settles_no_later_wish);
+        ADD("what-could-not-be-asked-is-asked-again", a_minute_usec, test_what_could_not_be_asked_is_asked_again);
         ADD("a-wish-that-is-fulfilled-already", a_minute_usec, test_a_wish_that_is_fulfilled_already_is_not_waited_for);
         ADD("jobs-that-ended-unheard", a_minute_usec, test_jobs_that_ended_while_the_bus_was_gone_are_not_waited_for);
         ADD("who-leaves-as-units-hang", a_moment_usec, test_who_leaves_as_units_hang_waits_for_their_end_anew);
