@@ -211,14 +211,16 @@ void service_changed(Service *s) {
         (void) sd_event_source_set_enabled(s->status, SD_EVENT_ONESHOT);
 }
 
-int service_store(Service *s, const char *name, int fd) {
-        g_autofree char *message = g_strdup_printf("FDSTORE=1\nFDNAME=%s", name);
-
-        return notify(s, message, fd);
-}
-
 void service_forget(Service *s, const char *name) {
         g_autofree char *message = g_strdup_printf("FDSTOREREMOVE=1\nFDNAME=%s", name);
 
         (void) notify(s, message, -1);
+}
+
+int service_store(Service *s, const char *name, int fd) {
+        g_autofree char *message = g_strdup_printf("FDSTORE=1\nFDNAME=%s", name);
+
+        /* The store has one place, and is silent when that is taken: as it is if what was to remove the last one did not get there. */
+        service_forget(s, name);
+        return notify(s, message, fd);
 }

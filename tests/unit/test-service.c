@@ -134,6 +134,18 @@ static void test_the_newest_replaces_what_waits(Fixture *f, gconstpointer data) 
         assert_hears(f, "");
 }
 
+/* What a restart hands over takes the place of what was handed over before, and could not be removed at the start. */
+static void test_what_is_stored_has_the_place_alone(Fixture *f, gconstpointer data) {
+        refusal = ENOBUFS;
+        service_forget(f->service, "handover");
+        g_assert_cmpint(service_store(f->service, "handover", f->manager), ==, -ENOBUFS);
+        refusal = 0;
+        g_assert_cmpint(service_store(f->service, "handover", f->manager), ==, 0);
+        assert_hears(f, "FDSTOREREMOVE=1\nFDNAME=handover");
+        assert_hears(f, "FDSTORE=1\nFDNAME=handover");
+        assert_hears(f, "");
+}
+
 int main(int argc, char **argv) {
         log_open("test-service", LOG_TARGET_STDERR, LOG_DAEMON);
         g_test_init(&argc, &argv, NULL);
@@ -142,5 +154,6 @@ int main(int argc, char **argv) {
         add("refused-for-a-moment", test_what_is_refused_for_a_moment_is_said_again);
         add("refused-for-good", test_what_is_refused_for_good_is_not);
         add("newest-replaces-what-waits", test_the_newest_replaces_what_waits);
+        add("what-is-stored-has-the-place-alone", test_what_is_stored_has_the_place_alone);
         return g_test_run();
 }
