@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +36,7 @@ pid_t child_fork(sd_event *event, sd_event_source **ret, sd_event_child_handler_
         if (killed)
                 reap(killed);
         /* the child's end is told by a descriptor, which cannot be had before the child is there: its place is kept free */
-        place = eventfd(0, EFD_CLOEXEC);
+        place = fcntl(sd_event_get_fd(event), F_DUPFD_CLOEXEC, 0);
         if (place < 0)
                 return -errno;
         pid = fork();

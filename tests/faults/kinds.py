@@ -340,7 +340,7 @@ CALLS = {
     "socketpair": 53, "execve": 59, "futex": 202, "access": 21, "connect": 42, "readlink": 89, "prctl": 157, "set-robust-list": 273,
     "fallocate": 285, "signalfd4": 289, "epoll-create1": 291, "memfd-create": 319, "pidfd-open": 434, "close-range": 436,
     "inotify-init1": 294, "inotify-add-watch": 254, "inotify-rm-watch": 255, "readlinkat": 267, "ppoll": 271,
-    "clock-nanosleep": 230,
+    "clock-nanosleep": 230, "kill": 62,
 }
 ERRORS = ("ENOMEM", "EPERM", "ENOBUFS", "EIO", "EINTR", "EAGAIN")
 # What can only end a vipd: it cannot wait, or it got no memory.
