@@ -171,7 +171,7 @@ static void on_restart_saved(void *userdata) {
         Daemon *d = userdata;
 
         if (d->stopping)
-                on_scripts_drained(d);
+                leave_if_stopped(d);
         else if (systemd1_ask_restart(bus_systemd1(d->bus), on_confirmed, d) < 0)
                 stop(d);
 }
@@ -180,7 +180,7 @@ static void on_restart_drained(void *userdata) {
         Daemon *d = userdata;
 
         if (d->stopping)
-                on_scripts_drained(d);
+                leave_if_stopped(d);
         else
                 manager_drain(d->manager, false, SAVE_USEC, on_restart_saved, d);
 }

@@ -2,6 +2,7 @@
 """Two things at once: roles that share a unit, a restart while the bus starts anew."""
 
 import os
+import signal
 
 import hosts
 from hosts import VIP, check, now, wait
@@ -60,6 +61,27 @@ def test_a_stop_that_replaces_a_restart(lab):
     wait(lambda: n1.active("vipd.service") == "inactive", "stopped")
     check(len(lab.bow_outs(n1, began)) == 1 and not n1.holds(), f"bow-outs {lab.bow_outs(n1, began)}")
     n2.wait_state("master")
+
+
+def test_a_stop_that_replaces_a_restart_waits_for_units(lab):
+    """It was a restart when it began to wait for a script, and a stop when that ended: the address is held until the units behind it are down."""
+    def prepare(node):
+        node.script, node.stop = hosts.Gate(node, "/run-script"), hosts.Gate(node, "/stop")
+        node.write("/etc/vipd/up", "#!/bin/sh\ntrap '' TERM\ncat /run-script\n", mode=0o755)
+        node.hook("app.service", "Type=oneshot\nRemainAfterExit=yes\nTimeoutStopSec=60\nExecStart=true\nExecStop=cat /stop")
+    n1, _, _ = lab.elected(2, prepare, Takeover_UpScript="/etc/vipd/up", Takeover_UnitsBeforeAddress="yes", Takeover_UnitTimeout=NEVER)
+    wait(n1.script.reached, "the script runs")
+    began = now()
+    n1.systemctl("restart", "--no-block", "vipd.service")
+    wait(lambda: n1.active("vipd.service") == "deactivating", "the restart has begun, and waits for the script")
+    n1.systemctl("stop", "--no-block", "vipd.service")
+    os.kill(n1.process_id(), signal.SIGTERM)
+    wait(n1.stop.reached, "its units go down")
+    n1.script.open()
+    hosts.hold(lambda: n1.holds(VIP) and n1.active("vipd.service") == "deactivating", "the address is held while they do", 2)
+    n1.stop.open()
+    wait(lambda: n1.active("vipd.service") == "inactive", "stopped")
+    check(len(lab.bow_outs(n1, began)) == 1 and not n1.holds(), f"bow-outs {lab.bow_outs(n1, began)}")
 
 
 if __name__ == "__main__":
