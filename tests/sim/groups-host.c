@@ -247,7 +247,7 @@ void host_resume(Host *h) {
         for (unsigned k = 0; k < h->world->n_sides; k++)
                 note_sleep(&h->sides[k]);
         if (h->joining_usec > h->left_usec)
-                h->joining_usec += h->world->now - h->left_usec;
+                h->joining_usec = joined_usec(h);
         if (!h->groups) {
                 check_pass_begin(h);
                 make_instances(h, true);
