@@ -131,9 +131,9 @@ static void set_link(Side *s, ElectionReason reason) {
         instance_set_link(s->instance, reason, usable ? &s->source : &none, &none, s->host->world->now);
 }
 
-/* The side that comes back to its group may have to listen first. */
+/* The side that comes back to its group may have to listen first, and for up to a second longer if it is demoted meanwhile. */
 static uint64_t joined_usec(const Host *h) {
-        return h->world->now + world_dead_max_usec(h->world) + h->demote_hold_usec;
+        return h->world->now + world_dead_max_usec(h->world) + SEC + h->demote_hold_usec;
 }
 
 static void make_instances(Host *h, bool resume) {
