@@ -151,6 +151,28 @@ def test_restart_in_the_middle_of_a_script(lab):
     check(n1.journal(message_id("SCRIPT_FAILED")) == [], "the script came to its end")
 
 
+def test_restart_in_the_middle_of_a_long_script(lab):
+    """It is ended with the process that ran it, and begins anew with the next."""
+    def prepare(node):
+        node.gate = Gate(node, "/gate")
+        node.write("/usr/local/bin/up", "#!/bin/sh\ntrap '' TERM\necho began >>/run/ups\ncat /gate\necho ended >>/run/ups\n", mode=0o755)
+        node.drop_in("ups", "[Service]\nReadWritePaths=/run\n")
+        node.drop_in("ups-file", "[Service]\nExecStartPre=+sh -c 'touch /run/ups; chown vipd /run/ups'\n")
+    n1, _, _ = lab.elected(2, prepare, Takeover_UpScript="/usr/local/bin/up")
+    wait(n1.gate.reached, "the script runs", 30)
+    main = n1.process_id()
+    n1.systemctl("restart", "vipd")
+    check(n1.process_id() != main and n1.state() == "master", "master still, in a new process")
+
+    def ups():
+        return n1.run("cat", "/run/ups").stdout.split()
+    wait(lambda: ups() == ["began", "began"], lambda: f"it begins anew: {ups()}")
+    # nobody waits there any more but the second
+    n1.gate.fd = n1.gate.fd and os.close(n1.gate.fd)
+    n1.gate.open()
+    wait(lambda: ups() == ["began", "began", "ended"], lambda: f"and comes to its end: {ups()}")
+
+
 def test_restart_while_units_start(lab):
     """The hooks of a role are awaited as before, and OnUnitFailure= and the like go on."""
     def prepare(node):
