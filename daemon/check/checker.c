@@ -70,21 +70,22 @@ static void forget_process(Checker *c) {
         c->pid = 0;
 }
 
+/* The two belong to the loop, which nobody else may outlive, until the process has ended. */
 static int on_reaped(sd_event_source *source, const siginfo_t *si, void *userdata) {
+        sd_event_source *timer = userdata;
+
+        if (timer)
+                (void) sd_event_source_set_floating(timer, false);
+        (void) sd_event_source_set_floating(source, false);
         return 0;
 }
 
-/* The two belong to the loop, which nobody else may outlive. */
 static int on_overstayed(sd_event_source *source, uint64_t usec, void *userdata) {
         sd_event_source *child = userdata;
 
-        if (sd_event_source_send_child_signal(child, SIGKILL, NULL, 0) >= 0) {
-                (void) sd_event_source_set_time_relative(source, END_USEC);
-                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-                return 0;
-        }
-        (void) sd_event_source_set_floating(child, false);
-        (void) sd_event_source_set_floating(source, false);
+        (void) sd_event_source_send_child_signal(child, SIGKILL, NULL, 0);
+        (void) sd_event_source_set_time_relative(source, END_USEC);
+        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
 }
 
@@ -96,6 +97,7 @@ static void reap_later(const Checker *c, pid_t pid) {
         (void) sd_event_source_set_floating(child, true);
         if (sd_event_add_time_relative(c->event, &timer, CLOCK_BOOTTIME, END_USEC, EVENT_ACCURACY_USEC, on_overstayed, child) >= 0)
                 (void) sd_event_source_set_floating(timer, true);
+        (void) sd_event_source_set_userdata(child, timer);
         sd_event_source_unref(timer);
         sd_event_source_unref(child);
 }
