@@ -426,6 +426,21 @@ class Node:
             return sorted(os.readlink(f"{path}/{fd}") for fd in os.listdir(path))
         return []
 
+    def watched(self):
+        """The processes whose end it awaits: what stat(5) says of each."""
+        path, found = f"/proc/{self.vipd.pid}", []
+        for fd in self.fd_numbers("anon_inode:[pidfd]"):
+            with contextlib.suppress(OSError), open(f"{path}/fdinfo/{fd}") as f:
+                (pid,) = (line.split()[1] for line in f if line.startswith("Pid:"))
+                found.append(f"{pid} is gone")
+                with open(f"/proc/{pid}/stat") as g:
+                    found[-1] = g.read().strip()
+        return found
+
+    def fd_numbers(self, what):
+        path = f"/proc/{self.vipd.pid}/fd"
+        return [fd for fd in os.listdir(path) if os.readlink(f"{path}/{fd}") == what]
+
     def memory(self):
         """Resident bytes that are this process's own: what grows when it grows."""
         with contextlib.suppress(OSError), open(f"/proc/{self.vipd.pid}/smaps_rollup") as f:
@@ -738,7 +753,8 @@ class World:
                 wait(lambda n=n: n.children("vipd-checker"), f"vipd on {n.name} has a vipd-checker", 10)
             if n.bus and n.lowest_fds is None:
                 wait(lambda n=n: L.statistics(n.bus), f"vipd on {n.name} on its bus", 20, every=0.1)
-            wait(lambda n=n: self._no_more_descriptors(n), lambda n=n: f"vipd on {n.name} has {n.fds()}, and not {n.lowest_fds}", 10)
+            wait(lambda n=n: self._no_more_descriptors(n),
+                 lambda n=n: f"vipd on {n.name} has {n.fds()}, and not {n.lowest_fds}; watches {n.watched()}", 10)
 
     def _no_more_descriptors(self, n):
         """Than it ever had afterwards: one for a file that was just being written may have been among the first that were counted. A moment in
