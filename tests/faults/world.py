@@ -402,12 +402,12 @@ class Node:
         return self.table.get(3 * N_CALLS + number)
 
     def children(self, name):
-        """Processes of this name that its vipd has started."""
+        """Processes of this name that its vipd has started, and that have not ended: to reap one may have been refused."""
         found = []
         for path in glob.glob("/proc/[0-9]*/stat"):
             with contextlib.suppress(OSError), open(path) as f:
-                pid, comm, parent = re.match(r"(\d+) \((.*)\) . (\d+)", f.read()).groups()
-                if comm == name and int(parent) == self.vipd.pid:
+                pid, comm, state, parent = re.match(r"(\d+) \((.*)\) (.) (\d+)", f.read()).groups()
+                if comm == name and state != "Z" and int(parent) == self.vipd.pid:
                     found.append(int(pid))
         return found
 
