@@ -33,7 +33,7 @@ typedef struct Slot {
 
 struct Manager {
         InstanceIoShared io; /* ours, but for the alarms */
-        char *runtime_dir;
+        Notes *notes;
         Persist *persist;
         sd_event_source *save;
         ManagerLoad load;
@@ -47,7 +47,6 @@ struct Manager {
         GPtrArray *slots; /* Slot *, sorted by name */
         SyncGroups *groups;
         GPtrArray *handover; /* borrowed; NULL but at the start */
-        AutoFd lock; /* the records in runtime_dir are ours */
         bool stopping;
 };
 
@@ -90,14 +89,14 @@ int manager_new(Manager **ret, sd_event *event, Alarms *alarms, const char *runt
         g_autoptr(Manager) m = g_new0(Manager, 1);
         int r = persist_new(&m->persist, event, state_dir, on_replay_found, m);
 
-        m->lock = -1;
+        if (r >= 0)
+                r = notes_new(&m->notes, event, runtime_dir);
         if (r >= 0)
                 r = checks_new(&m->checks, event, g_getenv("VIPD_CHECKER") ?: VIPD_CHECKER, on_check, m);
         if (r < 0)
                 return r;
         m->io.event = sd_event_ref(event);
         m->io.alarms = alarms;
-        m->runtime_dir = g_strdup(runtime_dir);
         m->load = load;
         m->load_userdata = load_userdata;
         m->observers = g_array_new(false, false, sizeof(ManagerObserver));
@@ -126,8 +125,7 @@ Manager *manager_free(Manager *m) {
         transport_free(m->io.transport);
         address_socket_free(m->io.addresses);
         g_array_unref(m->observers);
-        auto_fd_clear(&m->lock);
-        g_free(m->runtime_dir);
+        notes_free(m->notes);
         sd_event_source_disable_unref(m->save);
         persist_free(m->persist);
         sd_event_unref(m->io.event);
@@ -343,22 +341,8 @@ static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void write_record(const Manager *m, const InstanceConfig *c) {
-        int r = m->runtime_dir ? record_write(m->runtime_dir, c) : 0;
-
-        /* that there is no such directory has been said */
-        if (r < 0 && r != -ENOENT)
-                log_warning_errno(r, "%s: its addresses could not be noted in %s; who cleans up after a crash will not find them: %m",
-                                  c->name, m->runtime_dir);
-}
-
 static void on_arp_noted(void *userdata, int ifindex, const ArpSettings *before) {
-        const Manager *m = userdata;
-        int r = m->runtime_dir ? record_note_arp(m->runtime_dir, ifindex, before) : 0;
-
-        if (r < 0 && r != -ENOENT)
-                log_warning_errno(r, "The ARP settings of interface %d could not be noted in %s; who cleans up after a crash will not find them: %m",
-                                  ifindex, m->runtime_dir);
+        record_note_arp(((Manager *) userdata)->notes, ifindex, before);
 }
 
 /* What the process before us had for this very election. */
@@ -403,7 +387,7 @@ static void add_instance(Manager *m, InstanceConfig *config) {
                 log_info("%s: disabled, as an administrator wished; enable it when it should take part again", c->name);
                 c->enabled = false;
         }
-        write_record(m, c);
+        record_write(m->notes, c);
         enabled = c->enabled;
         i = s->instance = instance_new(c, &instance_io_ops, s->io, &observer, random_u64());
         config = g_steal_pointer(&c);
@@ -430,8 +414,7 @@ static void remove_slot(Manager *m, Slot *s, ElectionReason reason) {
         sync_groups_forget(m->groups, s->instance, now(m));
         instance_stop(s->instance, reason, false, now(m));
         save_replay(m, s->instance, true);
-        if (m->runtime_dir)
-                record_remove(m->runtime_dir, instance_config(s->instance)->name);
+        record_remove(m->notes, instance_config(s->instance)->name);
         tell_removed(m, s->instance);
         g_ptr_array_remove(m->slots, s);
 }
@@ -501,7 +484,7 @@ static void update_slot(Manager *m, Slot *s, ConfigEntry *entry) {
         if (same_election(old, entry->config)) {
                 InstanceConfig *config = g_steal_pointer(&entry->config);
 
-                write_record(m, config);
+                record_write(m->notes, config);
                 if (!old->carp.strict_replay)
                         load_replay(m, s->instance, config);
                 instance_io_update(s->io, config, link_table_find(m->links, config->interface), find_device(m, config), 0, now(m));
@@ -591,24 +574,6 @@ static bool is_claimed(void *userdata, const char *name, const char *interface, 
         return false;
 }
 
-/* Two in one directory would most likely be two of the same elections, which do not hear each other on one host: both masters, and each takes away
- * the addresses of the other when it leaves. */
-static int lock_records(Manager *m) {
-        if (!m->runtime_dir)
-                return 0;
-        m->lock = record_lock(m->runtime_dir);
-        if (m->lock == -ENOENT)
-                log_warning("%s does not exist: what is held is not noted there, and who cleans up after a crash will not find it; create it for this "
-                            "user, or name another by --runtime-dir=",
-                            m->runtime_dir);
-        if (m->lock != -EWOULDBLOCK)
-                return 0;
-        log_error("Another vipd runs, and %s is its directory. A second one beside it needs others, by --config-dir=, --runtime-dir= and --state-dir=, and no "
-                  "VHID that the first one has on the same interface",
-                  m->runtime_dir);
-        return m->lock;
-}
-
 static void on_pass_begins(void *userdata) {
         transport_gather(((Manager *) userdata)->io.transport);
 }
@@ -630,7 +595,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
         RecordTools tools;
         int r;
 
-        r = lock_records(m);
+        r = notes_lock(m->notes);
         if (r < 0)
                 return r;
         r = address_socket_new(&m->io.addresses);
@@ -659,8 +624,7 @@ int manager_start(Manager *m, GPtrArray *handover) {
         set = m->load(m->load_userdata);
         log_set_max_level(set->daemon.log_level);
         m->handover = handover;
-        if (m->runtime_dir)
-                (void) record_sweep(m->runtime_dir, &tools, is_claimed, &(Claims) { .manager = m, .set = set });
+        (void) record_sweep(m->notes, &tools, is_claimed, &(Claims) { .manager = m, .set = set });
         (void) apply(m, set);
         arp_scope_settle(m->io.arp_scope);
         m->handover = NULL;

@@ -2,75 +2,27 @@
 #include "record.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <systemd/sd-event.h>
 
 #include "util/cleanup.h"
 #include "util/log.h"
-#include "util/time-util.h"
 
-/* NAME.held in the runtime directory: on the first line the interface that bears the addresses, which may be the device of a virtual MAC, an address
- * with its prefix length on each other. It says what may be held,
- * not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing. Whoever cleans up looks at the kernel,
- * and leaves alone what somebody configured for ever. Whose records these are says a lock, which dies with its process: a second vipd, which
- * does not start, and an untimely cleanup take nothing from the first. */
+/* NAME.held: on the first line the interface that bears the addresses, which may be the device of a virtual MAC, an address with its prefix length on
+ * each other. It says what may be held, not what is: it is written when an instance starts or is configured anew, so that a takeover writes nothing.
+ * Whoever cleans up looks at the kernel, and leaves alone what somebody configured for ever. */
 
 #define SUFFIX ".held"
 #define ARP_SUFFIX ".arp"
-#define LOCK "lock"
-#define LOCK_USEC USEC_PER_SEC
-#define LOCK_AGAIN_MSEC 10
 
-static char *path_of(const char *runtime_dir, const char *name) {
-        return g_strdup_printf("%s/%s" SUFFIX, runtime_dir, name);
+static char *file_of(const char *name) {
+        return g_strdup_printf("%s" SUFFIX, name);
 }
 
-/* The file is the owner's alone: whoever can open it can keep others from locking it. */
-static int lock(const char *runtime_dir, int flags) {
-        g_autofree char *path = g_build_filename(runtime_dir, LOCK, NULL);
-        g_auto(AutoFd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return -errno;
-        return g_steal_fd(&fd);
-}
-
-int record_lock(const char *runtime_dir) {
-        uint64_t end_usec = clock_usec() + LOCK_USEC;
-        int r;
-
-        while ((r = lock(runtime_dir, O_CREAT)) == -EWOULDBLOCK && clock_usec() < end_usec)
-                (void) poll(NULL, 0, LOCK_AGAIN_MSEC);
-        return r;
-}
-
-/* GLib's word for it is lost on those who look up an errno. */
-static int errno_of(const GError *error) {
-        static const struct {
-                int code, number;
-        } codes[] = {
-                { G_FILE_ERROR_ACCES, EACCES }, { G_FILE_ERROR_PERM, EPERM }, { G_FILE_ERROR_NOENT, ENOENT }, { G_FILE_ERROR_NOTDIR, ENOTDIR },
-                { G_FILE_ERROR_ISDIR, EISDIR }, { G_FILE_ERROR_ROFS, EROFS }, { G_FILE_ERROR_NOSPC, ENOSPC }, { G_FILE_ERROR_LOOP, ELOOP },
-                { G_FILE_ERROR_NAMETOOLONG, ENAMETOOLONG }, { G_FILE_ERROR_MFILE, EMFILE }, { G_FILE_ERROR_NFILE, ENFILE },
-        };
-
-        for (size_t k = 0; error->domain == G_FILE_ERROR && k < G_N_ELEMENTS(codes); k++)
-                if (codes[k].code == error->code)
-                        return codes[k].number;
-        return EIO;
-}
-
-int record_write(const char *runtime_dir, const InstanceConfig *config) {
-        g_autofree char *path = path_of(runtime_dir, config->name);
+void record_write(Notes *notes, const InstanceConfig *config) {
+        g_autofree char *file = file_of(config->name);
         char device[IF_NAMESIZE];
         g_autoptr(GString) text = g_string_new(instance_config_device(config, device));
-        g_autoptr(GError) error = NULL;
 
         g_string_append_c(text, '\n');
         for (size_t k = 0; k < config->n_addresses; k++) {
@@ -78,13 +30,13 @@ int record_write(const char *runtime_dir, const InstanceConfig *config) {
 
                 g_string_append_printf(text, "%s\n", ip_prefix_format(&config->addresses[k], prefix));
         }
-        return g_file_set_contents_full(path, text->str, (gssize) text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error) ? 0 : -errno_of(error);
+        notes_set(notes, file, text->str);
 }
 
-void record_remove(const char *runtime_dir, const char *name) {
-        g_autofree char *path = path_of(runtime_dir, name);
+void record_remove(Notes *notes, const char *name) {
+        g_autofree char *file = file_of(name);
 
-        (void) g_unlink(path);
+        notes_set(notes, file, NULL);
 }
 
 /* Ours, for all that the kernel knows: marked as ours, or with a lifetime, which no configuration has. */
@@ -119,6 +71,7 @@ void record_parse(const char *text, RecordEach each, void *userdata) {
 }
 
 typedef struct Sweep {
+        Notes *notes;
         const RecordTools *tools;
         const char *name;
         const Link *link;
@@ -140,13 +93,11 @@ static void sweep_address(void *userdata, const char *interface, const char *tex
                 s->n += drop(s->link, s->tools->addresses, s->name, text, prefix);
 }
 
-int record_note_arp(const char *runtime_dir, int ifindex, const ArpSettings *before) {
-        g_autofree char *path = g_strdup_printf("%s/%d" ARP_SUFFIX, runtime_dir, ifindex), *text = NULL;
+void record_note_arp(Notes *notes, int ifindex, const ArpSettings *before) {
+        g_autofree char *file = g_strdup_printf("%d" ARP_SUFFIX, ifindex),
+                        *text = before ? g_strdup_printf("arp_ignore %u\narp_announce %u\n", before->ignore, before->announce) : NULL;
 
-        if (!before)
-                return g_unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-        text = g_strdup_printf("arp_ignore %u\narp_announce %u\n", before->ignore, before->announce);
-        return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL) ? 0 : -EIO;
+        notes_set(notes, file, text);
 }
 
 static bool read_number(const char *text, const char *prefix, unsigned *ret) {
@@ -159,16 +110,14 @@ static bool read_number(const char *text, const char *prefix, unsigned *ret) {
 }
 
 /* It stays until it has been put back: arp_scope's owner forgets it. */
-static void inherit_arp(const char *path, const char *file, ArpScope *scope) {
-        g_autofree char *number = g_strndup(file, strlen(file) - strlen(ARP_SUFFIX)), *text = NULL;
-        g_auto(GStrv) lines = NULL;
+static void inherit_arp(ArpScope *scope, const char *file, const char *text) {
+        g_autofree char *number = g_strndup(file, strlen(file) - strlen(ARP_SUFFIX));
+        g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
         ArpSettings before;
         unsigned ifindex;
 
-        if (!read_number(number, "", &ifindex) || !g_file_get_contents(path, &text, NULL, NULL))
-                return;
-        lines = g_strsplit(text, "\n", 0);
-        if (read_number(lines[0], "arp_ignore ", &before.ignore) && read_number(lines[1], "arp_announce ", &before.announce))
+        if (read_number(number, "", &ifindex) && read_number(lines[0], "arp_ignore ", &before.ignore) &&
+            read_number(lines[1], "arp_announce ", &before.announce))
                 arp_scope_inherit(scope, (int) ifindex, &before);
 }
 
@@ -184,28 +133,28 @@ static void remove_device(const RecordTools *tools, const Link *link, const char
                 log_notice("%s: removed %s, left by a vipd that is gone", name, link->name);
 }
 
-unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordKeep keep, void *userdata) {
-        Sweep sweep = { .tools = tools, .keep = keep, .userdata = userdata };
-        g_autoptr(GDir) dir = g_dir_open(runtime_dir, 0, NULL);
-        const char *file;
+static void sweep_note(void *userdata, const char *file, const char *text) {
+        Sweep *s = userdata;
+        g_autofree char *name = NULL;
+
+        if (g_str_has_suffix(file, ARP_SUFFIX))
+                inherit_arp(s->tools->arp_scope, file, text);
+        if (!g_str_has_suffix(file, SUFFIX))
+                return;
+        s->name = name = g_strndup(file, strlen(file) - strlen(SUFFIX));
+        s->link = NULL;
+        s->kept = false;
+        record_parse(text, sweep_address, s);
+        if (s->link && !s->kept)
+                remove_device(s->tools, s->link, name);
+        notes_set(s->notes, file, NULL);
+}
+
+unsigned record_sweep(Notes *notes, const RecordTools *tools, RecordKeep keep, void *userdata) {
+        Sweep sweep = { .notes = notes, .tools = tools, .keep = keep, .userdata = userdata };
 
         macvlan_gather(tools->macvlans);
-        while (dir && (file = g_dir_read_name(dir))) {
-                g_autofree char *path = g_build_filename(runtime_dir, file, NULL), *text = NULL,
-                                *name = g_strndup(file, strlen(file) - MIN(strlen(file), strlen(SUFFIX)));
-
-                if (g_str_has_suffix(file, ARP_SUFFIX))
-                        inherit_arp(path, file, tools->arp_scope);
-                if (!g_str_has_suffix(file, SUFFIX) || !g_file_get_contents(path, &text, NULL, NULL))
-                        continue;
-                sweep.name = name;
-                sweep.link = NULL;
-                sweep.kept = false;
-                record_parse(text, sweep_address, &sweep);
-                if (sweep.link && !sweep.kept)
-                        remove_device(tools, sweep.link, name);
-                (void) g_unlink(path);
-        }
+        notes_each(notes, sweep_note, &sweep);
         macvlan_flush(tools->macvlans);
         return sweep.n;
 }
@@ -214,34 +163,34 @@ static void ignore_change(void *userdata, const Link *link, unsigned changes) {
 }
 
 static void note_arp(void *userdata, int ifindex, const ArpSettings *before) {
-        (void) record_note_arp(userdata, ifindex, before);
+        record_note_arp(userdata, ifindex, before);
 }
 
 int record_clean_up(const char *runtime_dir) {
-        /* not made here: it would be that of whoever cleans up; and where there is none, no vipd has been */
-        g_auto(AutoFd) fd = lock(runtime_dir, 0);
         g_autoptr(AddressSocket) addresses = NULL;
         g_autoptr(MacvlanControl) macvlans = NULL;
         g_autoptr(ArpScope) arp_scope = NULL;
         g_autoptr(LinkTable) links = NULL;
         g_autoptr(sd_event) event = NULL;
-        int r;
+        g_autoptr(Notes) notes = NULL;
+        int r = sd_event_new(&event);
 
-        if (fd == -EWOULDBLOCK)
-                return fd;
-        r = sd_event_new(&event);
         if (r >= 0)
-                r = address_socket_new(&addresses);
+                r = notes_new(&notes, event, runtime_dir);
+        if (r >= 0)
+                r = notes_lock_for_cleanup(notes);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        r = address_socket_new(&addresses);
         if (r >= 0)
                 r = macvlan_control_new(&macvlans, event);
         if (r >= 0)
-                r = arp_scope_new(&arp_scope, note_arp, (void *) runtime_dir);
+                r = arp_scope_new(&arp_scope, note_arp, notes);
         if (r >= 0)
                 r = link_table_new(&links, event, ignore_change, NULL);
         if (r < 0)
                 return r;
-        (void) record_sweep(runtime_dir,
-                            &(RecordTools) { .links = links, .addresses = addresses, .macvlans = macvlans, .arp_scope = arp_scope },
+        (void) record_sweep(notes, &(RecordTools) { .links = links, .addresses = addresses, .macvlans = macvlans, .arp_scope = arp_scope },
                             NULL, NULL);
         arp_scope_settle(arp_scope);
         return 0;

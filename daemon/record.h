@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Notes in the runtime directory which addresses an instance may hold, written before it can, so that those of a dead process can be dropped. */
+/* Notes which addresses an instance may hold, written before it can, so that those of a dead process can be dropped. */
 #include <glib.h>
 #include <net/if.h>
 
@@ -9,19 +9,17 @@
 #include "io/arp-scope.h"
 #include "io/link.h"
 #include "io/macvlan.h"
+#include "notes.h"
 
-/* Makes the records of this directory ours: a file descriptor, which is to be kept open as long as they are, or -errno. -EWOULDBLOCK: another
- * vipd lives, and its addresses are not to be touched. Waits a second for whoever cleans up. */
-int record_lock(const char *runtime_dir);
-int record_write(const char *runtime_dir, const InstanceConfig *config); /* NAME.held; 0 or -errno */
-void record_remove(const char *runtime_dir, const char *name);
+void record_write(Notes *notes, const InstanceConfig *config); /* NAME.held */
+void record_remove(Notes *notes, const char *name);
 
 /* What a record says: each of its lines that is an address. */
 typedef void (*RecordEach)(void *userdata, const char *interface, const char *text, const IpPrefix *prefix);
 void record_parse(const char *text, RecordEach each, void *userdata);
 
-/* IFINDEX.arp: how an interface's ARP was before a virtual MAC needed it otherwise; NULL: it is so again. 0 or -errno */
-int record_note_arp(const char *runtime_dir, int ifindex, const ArpSettings *before);
+/* IFINDEX.arp: how an interface's ARP was before a virtual MAC needed it otherwise; NULL: it is so again. */
+void record_note_arp(Notes *notes, int ifindex, const ArpSettings *before);
 
 /* Does this process go on holding the address? */
 typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interface, const IpPrefix *prefix);
@@ -35,6 +33,6 @@ typedef struct RecordTools {
 /* Drops every recorded address that is there and is nobody's configuration, but those that keep() claims (NULL: none), removes the devices of virtual
  * MACs on which none was claimed, and forgets the records. The settings of ARP are inherited: arp_scope_settle() puts back what is not needed.
  * Returns how many addresses were dropped. */
-unsigned record_sweep(const char *runtime_dir, const RecordTools *tools, RecordKeep keep, void *userdata);
+unsigned record_sweep(Notes *notes, const RecordTools *tools, RecordKeep keep, void *userdata);
 /* vipd --cleanup: all of it without a daemon. 0, or -errno; -EWOULDBLOCK: there is one. */
 int record_clean_up(const char *runtime_dir);

@@ -340,8 +340,11 @@ def test_directories_that_are_missing_or_closed_are_told(lab):
     closed = f"{n1.room}/closed"
     os.mkdir(closed, 0o755)
     a = n1.vipd(None, f"--runtime-dir={closed}")
-    a.wait_line(f"its addresses could not be noted in {closed}; .*: Permission denied")
+    a.wait_line(f"What is held could not be noted in {closed}, .*: Permission denied")
     a.wait_state("master")
+    os.chown(closed, L.UID, L.UID)
+    a.wait_line(f"What is held is noted in {closed} now")
+    check(sorted(os.listdir(closed)) == ["lock", "web.held"], os.listdir(closed))
     a.stop()
 
 

@@ -47,8 +47,8 @@ def elect(lab, **keys):
     return n1, n2, *L.elect(n1, n2, **{**KEYS, **keys})
 
 
-def clean_up(host):
-    return L.run(*host.vipd_command(), "--cleanup", f"--runtime-dir={host.room}/runtime", env={**os.environ, "SERVICE_RESULT": "signal"})
+def clean_up(host, directory="runtime"):
+    return L.run(*host.vipd_command(), "--cleanup", f"--runtime-dir={host.room}/{directory}", env={**os.environ, "SERVICE_RESULT": "signal"})
 
 
 def who_answers(client, address):
@@ -136,7 +136,7 @@ def test_a_backup_says_nothing_with_it(lab):
     a.signal(signal.SIGUSR2)
     b.wait_state("master")
     wait(lambda: behind() == [n2.port], "learned anew")
-    hold(lambda: behind() == [n2.port], "who was master is silent", 2)
+    hold(lambda: behind() == [n2.port], lambda: f"who was master is silent: it is behind {behind()}", 2)
     farewell = lab.observer.carp(n1, advbase=255, advskew=255)
     check(farewell and all(e.source_mac == n1.mac() for e in farewell), f"so is its farewell: {farewell}")
     # nor did the kernel say in its name what a moment later was somebody else's, such as that nobody hears the address any more
@@ -243,6 +243,28 @@ def test_cleanup_after_a_crash(lab):
     check(devices(n1) == [] and arp(n1) == (0, 0), f"{devices(n1)} {arp(n1)}")
     check(VIP in said and DEVICE in said, said)
     check(clean_up(n1).stderr == "" and os.listdir(f"{n1.room}/runtime") == ["lock"], f"{os.listdir(f'{n1.room}/runtime')}")
+
+
+def test_cleanup_after_a_crash_of_one_that_could_write_nothing_at_its_start(lab):
+    """What it found and what it holds is noted when the directory can be written, and nothing is touched as long as it lives."""
+    (n1,) = lab.nodes(1)
+    path = f"{n1.room}/read-only"
+    os.mkdir(path)
+    os.chown(path, L.UID, L.UID)
+    L.run("mount", "-t", "tmpfs", "-o", "ro", "none", path)
+    a = n1.vipd(None, f"--runtime-dir={path}", **{**KEYS, "VIP_Lease": "no"})
+    a.wait_line(f"could not be noted in {path}, .*: Read-only file system")
+    a.wait_state("master")
+    L.run("umount", path)
+    a.wait_line(f"is noted in {path} now")
+    L.run("mount", "--bind", "-o", "ro", path, path)
+    check("A vipd runs" in clean_up(n1, "read-only").stderr and held(n1) == set(ADDRESSES), "it lives")
+    L.run("umount", path)
+    a.kill()
+    check(is_up(n1) and arp(n1) == (1, 2), "left behind")
+    clean_up(n1, "read-only")
+    check(devices(n1) == [] and arp(n1) == (0, 0), f"{devices(n1)} {arp(n1)}")
+    check(len(a.grep("noted")) == 2, f"once each: {a.text()}")
 
 
 def test_without_cleanup_the_lease_ends_it_and_the_next_daemon_clears_up(lab):
