@@ -13,7 +13,7 @@ from hosts import check, now, wait
 DROP_IN = "/usr/share/doc/vipd/examples/real-time.conf"
 ADVSKEW = 13  # 50.8 ms
 INTERVAL_USEC = ADVSKEW * 1_000_000 // 256
-N_INTERVALS = 100
+OVERLOADED_SECONDS = 6
 OVERLOAD = 4  # busy processes per processor
 EXPOSURE_CEILING = 1.8
 
@@ -77,32 +77,29 @@ def test_its_limits(lab):
         check(len(said) == 1 and "LimitMEMLOCK=" in said[0], said)
 
 
-class Overload:
-    """Busy processes that the kernel prefers to everybody who is not real time, each in a session of its own: where it shares processors by
-    sessions, it is these that have a niceness."""
-
-    def __enter__(self):
-        self.processes = [subprocess.Popen(["nice", "-n", "-20", "sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL, start_new_session=True)
-                          for _ in range(OVERLOAD * len(os.sched_getaffinity(0)))]
-        for process in self.processes:
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/{process.pid}/autogroup", "w") as f:
-                f.write("-20")
-
-    def __exit__(self, *_):
-        for process in self.processes:
-            process.kill()
-            process.wait()
+def overload(seconds):
+    """Busy processes that the kernel prefers to everybody who is not real time, this program and the witness too; returns when they have ended,
+    by themselves. Each is in a session of its own: where the kernel shares processors by sessions, it is these that have a niceness."""
+    processes = [subprocess.Popen(["nice", "-n", "-20", "timeout", str(seconds), "sh", "-c", "while :; do :; done"],
+                                  stdin=subprocess.DEVNULL, start_new_session=True)
+                 for _ in range(OVERLOAD * len(os.sched_getaffinity(0)))]
+    for process in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{process.pid}/autogroup", "w") as f:
+            f.write("-20")
+    for process in processes:
+        process.wait()
 
 
 def test_adverts_keep_their_pace_on_an_overloaded_host(lab):
-    """Without the drop-in they are late by seconds."""
+    """Without the drop-in they are late by seconds. The kernel notes their times; the witness, which starves, may read them later."""
     n1, _ = lab.booted(1, put_in_place, advbase=0, advskew=ADVSKEW)
     n1.wait_state("master")
-    with Overload():
-        began = now()
-        wait(lambda: len(lab.observer.carp(n1, began)) > N_INTERVALS, "adverts", 60, every=0.05)
+    began = now()
+    overload(OVERLOADED_SECONDS)
+    ended = now()
     lab.observer.sync()
-    times = [e.t for e in lab.observer.carp(n1, began)]
+    times = [e.t for e in lab.observer.carp(n1, began) if e.t < ended]
+    check(len(times) > OVERLOADED_SECONDS * 1_000_000 / INTERVAL_USEC * 0.9, f"{len(times)} adverts in {ended - began} us")
     errors = sorted(abs(b - a - INTERVAL_USEC) for a, b in zip(times, times[1:]))
     p99 = errors[int(len(errors) * 0.99) - 1]
     check(p99 <= INTERVAL_USEC / 4, f"the 99th percentile of an interval's error is {p99} us of {INTERVAL_USEC}")

@@ -57,7 +57,16 @@ def hold(condition, what, seconds):
     """The opposite: condition() must stay true for so long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        assert condition(), f"did not last {seconds} s: {what}"
+        assert condition(), f"did not last {seconds} s: {what() if callable(what) else what}"
+        time.sleep(0.01)
+
+
+def settle(condition, what, seconds, timeout):
+    """condition() must become true for so long, and not later than after `timeout` seconds; until then it may come and go."""
+    deadline, since = time.monotonic() + timeout, None
+    while since is None or time.monotonic() - since < seconds:
+        since = (since or time.monotonic()) if condition() else None
+        assert since or time.monotonic() < deadline, f"not for good within {timeout} s: {what() if callable(what) else what}"
         time.sleep(0.01)
 
 

@@ -149,8 +149,7 @@ def test_each_host_better_on_one_half_makes_one_master_of_everything(lab):
     a = n1.vipd(group(0, 100, CARP_Preempt="yes"))
     b = n2.vipd(group(100, 0, CARP_Preempt="yes"))
     # chance decides how often they yield to each other before one is first
-    wait(lambda: one_master(a, b), lambda: f"one master of everything, not {states(a, b)}", 30)
-    hold(lambda: one_master(a, b), "one master of everything, for good", SETTLE)
+    L.settle(lambda: one_master(a, b), lambda: f"one master of everything: {states(a, b)}", SETTLE, 30)
     check_together(lab)
     # and when both were master of everything, parted
     for host in (n1, n2):
@@ -162,8 +161,7 @@ def test_each_host_better_on_one_half_makes_one_master_of_everything(lab):
         for side in host.sides.values():
             side.isolate(False)
     wait(lambda: any(p.transitions(name, at) for p in (a, b) for name in NAMES), "they hear each other", 3)
-    wait(lambda: one_master(a, b), lambda: f"one master of everything, not {states(a, b)}", 30)
-    hold(lambda: one_master(a, b), "one master of everything, for good", SETTLE)
+    L.settle(lambda: one_master(a, b), lambda: f"one master of everything: {states(a, b)}", SETTLE, 30)
     check_together(lab)
 
 
