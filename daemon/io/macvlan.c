@@ -27,14 +27,25 @@
  * - drop what it receives because answers leave by the interface below (rp_filter=2, which also overrides all.rp_filter=1);
  * - lose its other addresses with the first of a subnet (promote_secondaries=1).
  * IPv6 answers by interface of its own accord. But the device must not make a link-local address (addr_gen_mode none), nor listen to routers
- * (accept_ra=0): it would get an address of its MAC, the same on every host, and a default route. The latter is the one setting that netlink does
- * not know, and a file below /proc/sys.
+ * (accept_ra=0): it would get an address of its MAC, the same on every host, and a default route.
  *
- * And when it loses an IPv6 address, the kernel would tell multicast routers that nobody hears the address's solicited-node group any more (MLD), from the
- * virtual MAC, a moment after it has become another host's. So we hear those groups as long as the device is there. */
+ * And what the kernel tells multicast routers (MLD), from the virtual MAC, must not leave a moment after that has become another host's. When the
+ * device loses an IPv6 address, that would be that nobody hears the address's solicited-node group any more: so we hear those groups as long as the
+ * device is there. And each renewal of a lease is told as if the group were new, at once and again within a second, or ten, which is made at once: we
+ * give an address up a few milliseconds after a renewal less often than within a second of one.
+ *
+ * accept_ra and these two are settings that netlink does not know, and files below /proc/sys. */
 
 /* systemd keeps /proc/sys from us, but for these files, which our unit asks for at the latter place. */
-static const char *const ipv6_settings[] = { "/proc/sys/net/ipv6/conf", "/run/vipd-ipv6-conf" };
+static const char *const ipv6_directories[] = { "/proc/sys/net/ipv6/conf", "/run/vipd-ipv6-conf" };
+
+static const struct {
+        const char *file, *value;
+} ipv6_settings[] = {
+        { "accept_ra", "0\n" }, /* whether it helped, macvlan_accepts_routers() tells */
+        { "mldv1_unsolicited_report_interval", "1\n" },
+        { "mldv2_unsolicited_report_interval", "1\n" },
+};
 
 #define MARK "vipd: "
 #define REPLY_BYTES 16384
@@ -185,14 +196,17 @@ static int no_link_local(MacvlanControl *c, int ifindex) {
         return r == -EAFNOSUPPORT ? 0 : r;
 }
 
-/* Whether it helped, macvlan_accepts_routers() tells. */
-static void refuse_routers(const char *name) {
+static void set_ipv6(const char *name) {
         for (size_t k = 0; k < G_N_ELEMENTS(ipv6_settings); k++) {
-                g_autofree char *path = g_strdup_printf("%s/%s/accept_ra", ipv6_settings[k], name);
-                g_auto(AutoFd) fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+                ssize_t length = (ssize_t) strlen(ipv6_settings[k].value);
+                bool set = false;
 
-                if (fd >= 0 && write(fd, "0\n", 2) == 2)
-                        return;
+                for (size_t d = 0; !set && d < G_N_ELEMENTS(ipv6_directories); d++) {
+                        g_autofree char *path = g_strdup_printf("%s/%s/%s", ipv6_directories[d], name, ipv6_settings[k].file);
+                        g_auto(AutoFd) fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+                        set = fd >= 0 && write(fd, ipv6_settings[k].value, (size_t) length) == length;
+                }
         }
 }
 
@@ -370,7 +384,7 @@ int macvlan_open(Macvlan **ret, MacvlanControl *c, const MacvlanSpec *spec, cons
                 if (r < 0)
                         return r;
         }
-        refuse_routers(spec->name);
+        set_ipv6(spec->name);
         r = build_own(&m->own, m->ifindex, m->mac);
         if (r < 0)
                 return r;

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import time
 
 import lab as L
 from lab import VIP, VIP6, check, hold, instance, now, wait
@@ -16,6 +17,7 @@ DEVICE = "vip-web"
 ADDRESSES = (VIP, VIP6)
 FAST = {"advbase": 0, "advskew": 64}
 KEYS = {"addresses": ADDRESSES, "VIP_MACAddress": "virtual", **FAST}
+SO_TIMESTAMPNS = 35
 ARP = ("arp_ignore", "arp_announce")
 
 
@@ -133,6 +135,8 @@ def test_a_backup_says_nothing_with_it(lab):
     hold(lambda: behind() == [n1.port], "the backup is silent", 2)
     ears = lab.injector(n1)
     ears.bind((n1.port, 3))
+    # not while the kernel tells of a renewal
+    wait(lambda: 150_000 < now() - lab.observer.of("address", nsid=1, address=VIP6, present=True)[-1].t < 500_000, "between two renewals")
     a.signal(signal.SIGUSR2)
     b.wait_state("master")
     wait(lambda: behind() == [n2.port], "learned anew")
@@ -151,6 +155,29 @@ def test_a_backup_says_nothing_with_it(lab):
             if ended and frame[6:12].hex(":") == MAC:
                 heard.append(frame.hex())
     check(ended and not heard, f"after its farewell: {heard}")
+
+
+def test_the_kernel_tells_of_a_renewal_at_once(lab):
+    """And not at a random moment of the next second, in which the address may have become another host's."""
+    (n1,) = lab.nodes(1)
+    ears = lab.injector(n1)
+    ears.bind((n1.port, 3))
+    ears.setblocking(False)
+    ears.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    n1.vipd(**KEYS).wait_state("master")
+    wait(lambda: len(renewals := lab.observer.of("address", nsid=1, address=VIP6, present=True)) > 5 and now() - renewals[-1].t > 500_000, "renewals")
+    lab.observer.sync()
+    renewals, reports = [e.t for e in lab.observer.of("address", nsid=1, address=VIP6, present=True)], []
+    to_boottime_usec = now() - time.time_ns() // 1000
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame, ((_, _, stamp), *_), _, address = ears.recvmsg(2048, 64)
+            # hop-by-hop options come before MLD
+            if address[2] != socket.PACKET_OUTGOING and frame[6:14].hex() == MAC.replace(":", "") + "86dd" and frame[20] == 0:
+                seconds, nanoseconds = struct.unpack("qq", stamp)
+                reports.append(seconds * 1_000_000 + nanoseconds // 1000 + to_boottime_usec)
+    late = [min((t - r for r in renewals if r <= t + 1000), default=None) for t in reports]
+    check(len(late) >= 10 and max(late) < 200_000, f"after a renewal, in us: {late}")
 
 
 def test_two_masters_become_one(lab):
