@@ -182,7 +182,7 @@ def test_a_role_that_is_lost_meanwhile_ends_it(lab):
     routed(provider, n1, FIRST)
     for how in ("hang", 503):
         provider.heal()
-        provider.fail(how, path="/v2", headers={"Retry-After": 3600})
+        provider.fail(how, path="/v2", headers={"Retry-After": 3600}, client=n2.address)
         n = provider.n_asked_by(n2)
         demote(n1)
         wait(lambda: provider.n_asked_by(n2) > n, "n2 asks", 20)  # pylint: disable=cell-var-from-loop

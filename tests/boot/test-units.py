@@ -177,13 +177,17 @@ def quickest_flap_usec(node, since):
     return min(b - a for (a, x), (b, y) in zip(times, times[1:]) if (x, y) == ("backup", "master"))
 
 
+SLOW_SECONDS = 0.3
+
+
 def flapping(lab):
     """A master alone with hooks on both roles."""
     def prepare(node):
         node.hook("m.service")
         node.hook("b.service", role="backup")
-        node.hook("slow.service", "Type=oneshot\nRemainAfterExit=yes\nExecStart=sleep 0.1\nExecStop=sleep 0.1")
-        node.hook("slow-b.service", "Type=oneshot\nRemainAfterExit=yes\nExecStart=sleep 0.1\nExecStop=sleep 0.1", role="backup")
+        slow = f"Type=oneshot\nRemainAfterExit=yes\nExecStart=sleep {SLOW_SECONDS}\nExecStop=sleep {SLOW_SECONDS}"
+        node.hook("slow.service", slow)
+        node.hook("slow-b.service", slow, role="backup")
     # who was demoted stays so until promoted
     n1, _ = lab.booted(1, prepare, Takeover_DemoteHold="10min")
     hooks = ["m.service", "slow.service"], ["b.service", "slow-b.service"]
@@ -199,7 +203,7 @@ def test_master_backup_master_in_a_moment(lab):
         flap(n1, process, 1)
         n1.wait_role("master", *hooks)
     quickest = quickest_flap_usec(n1, began)
-    check(quickest < 50_000, f"{quickest} us is no moment")
+    check(quickest < SLOW_SECONDS * 500_000, f"{quickest} us is no moment")
     for _ in range(5):
         os.kill(process, signal.SIGUSR2)
         n1.wait_state("backup")
@@ -433,13 +437,13 @@ def test_units_before_address_timeout(lab):
 
 def test_units_before_address_timeout_of_a_stop(lab):
     """A hook that does not stop holds neither the address nor the service up."""
-    n1, n2, _ = units_first(lab, Takeover_UnitTimeout="2s")
+    n1, n2, _ = units_first(lab, Takeover_UnitTimeout="8s")
     began = now()
     n1.systemctl("stop", "vipd")
     stopped = now() - began
-    check(2_000_000 <= stopped < 20_000_000, f"stopped after {stopped} us")
+    check(8_000_000 <= stopped < 30_000_000, f"stopped after {stopped} us")
     lost = lab.changes(began)[0][0]
-    check(2_000_000 <= lost - began < 8_000_000, f"given up {lost - began} us after the order")
+    check(8_000_000 <= lost - began < 14_000_000, f"given up {lost - began} us after the order")
     check(n1.show("vipd.service", "Result") == "success" and lab.bow_outs(n1, began), "a clean end, with a bow-out")
     check(n1.active("app.service") == "deactivating", "the hook still stops")
     n1.stop.open()

@@ -38,19 +38,19 @@ class Cloud:
 
     # what goes wrong
 
-    def fail(self, status, times=10 ** 6, method=None, path="/v", headers=(), message="no"):
-        """The next requests whose method and path fit get this answer. status: a number, "hang", "drip" or "errored"."""
+    def fail(self, status, times=10 ** 6, method=None, path="/v", headers=(), message="no", client=None):
+        """The next requests whose method, path and client fit get this answer. status: a number, "hang", "drip" or "errored"."""
         with self.lock:
             self.faults.append(types.SimpleNamespace(status=status, left=times, method=method, path=path, headers=dict(headers),
-                                                     message=message))
+                                                     message=message, client=client))
 
     def heal(self):
         with self.lock:
             self.faults.clear()
 
-    def fault(self, method, path):
+    def fault(self, method, path, client):
         for f in self.faults:
-            if f.left and f.method in (None, method) and f.path in path:
+            if f.left and f.method in (None, method) and f.path in path and f.client in (None, client):
                 f.left -= 1
                 return f
         return None
@@ -155,7 +155,7 @@ def handler(cloud):
                                            authorization=self.headers.get("Authorization"), body=json.loads(raw or "null"), status=0)
             with cloud.lock:
                 cloud.requests.append(record)
-                fault = cloud.fault(self.command, self.path)
+                fault = cloud.fault(self.command, self.path, record.client)
                 if fault and fault.status in ("hang", "drip"):
                     status, answer, more = 0, None, {}
                 elif fault and fault.status != "errored":
