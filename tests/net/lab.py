@@ -46,6 +46,9 @@ VIP = "192.0.2.50"
 VIP6 = "2001:db8::50"
 KEY = "correct horse"
 
+# who preempts holds before the other hears of it: how long a busy machine may leave both with the address
+PREEMPTION_USEC = 500_000
+
 CLONE_NEWNET = 0x40000000
 IFF_UP = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -123,7 +126,7 @@ class Process:
         self.popen.kill()
         self.popen.wait()
 
-    def end(self, timeout=10.0):
+    def end(self, timeout=30.0):
         """Awaits the end; returns the exit status."""
         try:
             status = self.popen.wait(timeout)
@@ -133,7 +136,7 @@ class Process:
         self.may_fail = True
         return status
 
-    def stop(self, timeout=10.0):
+    def stop(self, timeout=30.0):
         """SIGTERM, and a clean end."""
         self.signal(signal.SIGTERM)
         status = self.end(timeout)
@@ -178,6 +181,11 @@ class Vipd(Process):
     def wait_state(self, state, name="web", timeout=10.0):
         wait(lambda: self.state(name) == state or not self.running(), f"{self.label}: {name} is {state}", timeout)
         check(self.running(), f"{self.label} ended early:\n{self.text()}")
+
+    def wait_bow_out(self, name="web"):
+        """Master as the other one left, however long a busy machine takes for that, and not as it was silent."""
+        self.wait_state("master", name)
+        check(self.reason(name) == "bow-out", self.text())
 
     def write(self, files):
         self.host.write_config(self.directories["config"], files)
@@ -406,7 +414,7 @@ def delta(before, after):
 def record(host, n):
     """n of the host's adverts as they were on the wire, as another host hears them."""
     sock = host.packet_socket()
-    sock.settimeout(5)
+    sock.settimeout(10)
     found = []
     while len(found) < n:
         data = sock.recv(2048)
@@ -423,7 +431,7 @@ class Probe:
 
     def finish(self):
         self.popen.send_signal(signal.SIGTERM)
-        output, _ = self.popen.communicate(timeout=10)
+        output, _ = self.popen.communicate(timeout=30)
         check(self.popen.returncode == 0, f"probe ended with {self.popen.returncode}")
         return json.loads(output, object_hook=lambda d: types.SimpleNamespace(**d))
 
