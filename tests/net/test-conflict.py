@@ -39,14 +39,21 @@ def test_a_stranger_is_named_and_answered_once_in_ten_seconds(lab):
     a, bus = master(n1)
     sock = st.packet_socket()
     at = now()
-    while now() < at + 12_000_000:
+
+    def told():
         sock.send(carp.gratuitous_arp(STRANGER, VIP))
-        if now() > at + 1_000_000:
-            check(conflict(bus) == f"{VIP} is also claimed by {STRANGER} on eth0", conflict(bus))
+        return conflict(bus) == f"{VIP} is also claimed by {STRANGER} on eth0"
+    wait(told, lambda: f"told; {conflict(bus)}")
+    while now() < at + 20_000_000 and len(announced(lab, n1, at)) < 2:
+        check(told(), conflict(bus))
+    after = now()
+    while now() < after + 1_000_000:
+        check(told(), conflict(bus))
     a.wait_line(rf"web: {VIP} is also claimed by {STRANGER} on eth0, who is no peer")
     check(len(a.grep("also claimed")) == 1, a.text())
     answers = announced(lab, n1, at)
-    check(len(answers) == 2 and answers[1].t - answers[0].t > 9_900_000, f"answers {[e.t - at for e in answers]}")
+    # the first of them may have been late
+    check(len(answers) == 2 and answers[1].t - answers[0].t > 9_500_000, f"answers {[e.t - at for e in answers]}")
     replies = [e for e in lab.observer.of("arp", at, port="n1") if e.op == 2 and e.address == VIP]
     check(not replies, f"{len(replies)} replies to nobody")
     counters = statistics(bus)
@@ -77,15 +84,15 @@ def test_duplicate_address_detection_is_a_claim(lab):
     st.sysctl("ipv6/conf/eth0/accept_dad", 1)
     at = now()
     st.ip("addr", "add", f"{VIP6}/64", "dev", "eth0")
-    wait(lambda: conflict(bus) == f"{VIP6} is also claimed by {st.mac()} on eth0", lambda: f"told; {conflict(bus)}", 5)
+    wait(lambda: conflict(bus) == f"{VIP6} is also claimed by {st.mac()} on eth0", lambda: f"told; {conflict(bus)}")
     check(statistics(bus)["conflicts-defended"] == 0, f"{statistics(bus)}")
-    check(any("dadfailed" in str(v) for v in st.addresses().values()), f"the kernel has answered: {st.addresses()}")
+    wait(lambda: any("dadfailed" in str(v) for v in st.addresses().values()), lambda: f"the kernel has answered: {st.addresses()}")
     # the same of IPv4
     sock = st.packet_socket()
     probe = bytearray(carp.gratuitous_arp(STRANGER, VIP))
     probe[28:32] = bytes(4)
     sock.send(bytes(probe))
-    wait(lambda: f"{VIP} is also claimed by {STRANGER} on eth0" in conflict(bus), lambda: f"told; {conflict(bus)}", 5)
+    wait(lambda: f"{VIP} is also claimed by {STRANGER} on eth0" in conflict(bus), lambda: f"told; {conflict(bus)}")
     check(not announced(lab, n1, at) and a.state() == "master", "no answer")
 
 
@@ -105,8 +112,8 @@ def test_a_neighbour_advertisement_is_answered(lab):
     a, bus = master(n1, addresses=(VIP, VIP6))
     at = now()
     st.packet_socket().send(advertisement(STRANGER, VIP6))
-    wait(lambda: conflict(bus) == f"{VIP6} is also claimed by {STRANGER} on eth0", lambda: f"told; {conflict(bus)}", 5)
-    wait(lambda: [e for e in lab.observer.of("na", at, port="n1") if e.address == VIP6 and e.mac == n1.mac()], "answered", 2)
+    wait(lambda: conflict(bus) == f"{VIP6} is also claimed by {STRANGER} on eth0", lambda: f"told; {conflict(bus)}")
+    wait(lambda: [e for e in lab.observer.of("na", at, port="n1") if e.address == VIP6 and e.mac == n1.mac()], "answered")
     check(statistics(bus)["conflicts-defended"] == 1, f"{statistics(bus)}")
     check(a.state() == "master", a.text())
 
@@ -122,7 +129,7 @@ def test_ordinary_neighbours_are_no_conflict(lab):
     # Linux answers for all its addresses on all its interfaces
     client.ip("neigh", "flush", "all")
     check(client.ping() and client.ping(VIP6), "the address answers")
-    wait(lambda: [e for e in lab.observer.of("arp") if e.op == 2 and e.address == VIP and e.mac == eth1], "eth1 answers as well", 2)
+    wait(lambda: [e for e in lab.observer.of("arp") if e.op == 2 and e.address == VIP and e.mac == eth1], "eth1 answers as well")
     sock = client.packet_socket()
     for address in (client.address, "192.0.2.51", "192.0.3.50"):
         sock.send(carp.gratuitous_arp(STRANGER, address))
@@ -165,13 +172,18 @@ def test_failover_between_vipd_is_no_conflict(lab):
 def test_a_frozen_master_whose_lease_outlives_it_is_no_conflict(lab):
     """At such speed the other host takes over while the frozen one's kernel still answers for the address."""
     n1, n2 = lab.nodes(2)
-    fast = {"advbase": 0, "advskew": 32, "VIP_Lease": "3s"}
+    fast = {"advbase": 0, "advskew": 64, "VIP_Lease": "5s"}
     bus = n2.bus()
     a = n1.vipd(**fast)
     a.wait_state("master")
-    b = n2.vipd(bus=bus, **{**fast, "advskew": 64})
+    b = n2.vipd(bus=bus, **{**fast, "advskew": 128})
     b.wait_state("backup")
     hold(lambda: b.state() == "backup", "backup", 2)
+
+    def renewals():
+        return len(lab.observer.of("address", nsid=1, address=VIP, present=True))
+    n = renewals()
+    wait(lambda: renewals() > n, "the lease has just begun")
     a.signal(signal.SIGSTOP)
     b.wait_state("master")
     check(n1.holds() and n2.holds(), "both hold it")

