@@ -35,6 +35,21 @@ static int64_t clock_usec(clockid_t clock) {
         return (int64_t) t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* The kernel stamps frames in wall-clock time. The two clocks are read as close to each other as a machine lets us that may interrupt us between. */
+static int64_t boottime_usec(const struct timespec *wall) {
+        int64_t closest = INT64_MAX, offset = 0;
+
+        for (unsigned k = 0; k < 10 && closest > 5; k++) {
+                int64_t before = clock_usec(CLOCK_BOOTTIME), real = clock_usec(CLOCK_REALTIME), apart = clock_usec(CLOCK_BOOTTIME) - before;
+
+                if (apart < closest) {
+                        closest = apart;
+                        offset = before - real;
+                }
+        }
+        return (int64_t) wall->tv_sec * 1000000 + wall->tv_nsec / 1000 + offset;
+}
+
 static void die(const char *what) {
         fprintf(stderr, "observe: %s: %m\n", what);
         exit(EXIT_FAILURE);
@@ -243,9 +258,8 @@ static bool packet_read(int fd) {
                 if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
                         struct timespec t;
 
-                        /* the kernel stamps in wall-clock time: carry its age over to ours */
                         memcpy(&t, CMSG_DATA(c), sizeof t);
-                        now -= clock_usec(CLOCK_REALTIME) - ((int64_t) t.tv_sec * 1000000 + t.tv_nsec / 1000);
+                        now = boottime_usec(&t);
                 }
         /* ports are vp-HOST; the bridge itself would show everything a second time */
         if (n >= 42 && if_indextoname((unsigned) from.sll_ifindex, port) && strncmp(port, "vp-", 3) == 0)
