@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Who is master, and when: vipd with vipd, with the real ucarp, and with a peer by the BSDs' rules."""
 
+import os
 import signal
 
 import lab as L
-from lab import VIP, VIP6, check, elect, hold, now, wait
+from lab import PREEMPTION_USEC, VIP, VIP6, check, elect, hold, now, wait
 
 SETTLE = 5.0  # nothing may change for so long once it is settled: longer than any dead interval here
-UCARP_DELAY = 1.2  # ucarp hears everything up to 1 s late; and its scripts take time
+UCARP_DELAY = 2.0  # ucarp hears everything up to 1 s late; and its scripts take time, on a busy machine
+SWEEP_USEC = 1_500_000  # the kernel's sweep is up to 1 s late
 
 
 def one_holder(lab, number):
@@ -21,8 +23,10 @@ def test_first_takes_over_after_one_dead_interval(lab):
     a.wait_state("master")
     check([(x.new, x.reason) for x in a.transitions()] == [("backup", "startup"), ("master", "master-timeout")], a.text())
     lab.observer.sync()
-    took = lab.observer.changes(VIP)[0][0] - began
-    check(2_990_000 < took < 4_000_000, f"master after {took} us")
+    taken = lab.observer.changes(VIP)[0][0]
+    check(taken - began > 2_990_000, f"master {taken - began} us after it was begun")
+    took = taken - a.transitions()[0].t
+    check(took < 4_000_000, f"master {took} us after it began to listen")
 
 
 def test_second_stays_backup(lab):
@@ -49,7 +53,7 @@ def test_backup_follows_killed_daemon(lab):
     a.kill()
     b.wait_state("master")
     wait(one_holder(lab, 2), "only the second host holds")
-    lab.observer.check_never_two(allowed_usec=1_100_000)  # the kernel's sweep is up to 1 s late
+    lab.observer.check_never_two(allowed_usec=SWEEP_USEC)
 
 
 def test_link_down_gives_up_at_once(lab):
@@ -57,11 +61,13 @@ def test_link_down_gives_up_at_once(lab):
     a, b = elect(n1, n2)
     at = now()
     n1.carrier(False)
-    a.wait_state("init", timeout=1)
+    a.wait_state("init")
     check(a.reason() == "link-down", a.text())
     lab.observer.sync()
+    down = lab.observer.of("link", at, nsid=1, name="eth0", running=False)[0].t
     lost = [t for t, number, present in lab.observer.changes(VIP, at) if number == 1 and not present]
-    check(lost and lost[0] - at < 500_000, "dropped at once")
+    # to take an address away, it waits for the kernel's lock like everybody on this machine
+    check(lost and lost[0] - down < 1_000_000, f"dropped at once: {[t - down for t in lost]}")
     b.wait_state("master")
     n1.carrier(True)
     a.wait_state("backup")
@@ -73,7 +79,7 @@ def test_administrative_down_gives_up_at_once(lab):
     n1, n2 = lab.nodes(2)
     a, b = elect(n1, n2)
     n1.link("down")
-    a.wait_state("init", timeout=1)
+    a.wait_state("init")
     b.wait_state("master")
     check(a.running(), "still there, unlike ucarp")
     lab.observer.check_never_two()
@@ -85,10 +91,10 @@ def test_better_host_preempts(lab):
     a.wait_state("master")
     b = n2.vipd(advskew=0, CARP_Preempt="yes")
     b.wait_state("master")
-    a.wait_state("backup", timeout=1)
+    a.wait_state("backup")
     check((a.reason(), b.reason()) == ("preempted", "preempting"), a.text() + b.text())
     hold(lambda: b.state() == "master" and a.state() == "backup", "settled", SETTLE)
-    lab.observer.check_never_two(allowed_usec=100_000)
+    lab.observer.check_never_two(allowed_usec=PREEMPTION_USEC)
     check(lab.observer.longest_vacancy(VIP, a.transitions()[-1].t - 1_000_000) == 0, "no gap in a preemption")
 
 
@@ -112,22 +118,25 @@ def test_better_host_waits_for_its_preempt_delay(lab):
         back = b.transitions()[-1].t
         b.wait_state("master", timeout=12)
         waited = b.transitions()[-1].t - back
-        check(b.reason() == "preempting" and 5_990_000 < waited < 8_500_000, f"{b.reason()} after {waited} us")
-        a.wait_state("backup", timeout=2)
+        check(b.reason() == "preempting" and 5_500_000 < waited < 9_000_000, f"{b.reason()} after {waited} us")
+        a.wait_state("backup")
         n2.carrier(False)
-        b.wait_state("init", timeout=1)
+        b.wait_state("init")
         a.wait_state("master")
         n2.carrier(True)
 
 
 def test_best_of_two_backups_follows_bow_out(lab):
     n1, n2, n3 = lab.nodes(3)
-    a, b = elect(n1, n2)
-    c = n3.vipd(advskew=200)
+    a, b = elect(n1, n2, second_advskew=1)
+    c = n3.vipd(advskew=254)
     c.wait_state("backup")
     wait(lambda: len(lab.observer.carp(n1, since=c.transitions()[-1].t)) > 1, "adverts heard")
+    # they act two milliseconds apart, and nobody else on the machine is to decide who does so first
+    for process in (b, c):
+        os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(10))
     a.signal(signal.SIGUSR2)
-    b.wait_state("master", timeout=2)
+    b.wait_bow_out()
     hold(lambda: b.state() == "master" and c.state() == "backup", "the better one, and it stays", SETTLE)
     check(len(c.transitions()) == 1, c.text())
     lab.observer.check_never_two()
@@ -138,12 +147,13 @@ def test_demotion_both_ways(lab):
     a, b = elect(n1, n2)
     at = now()
     a.signal(signal.SIGUSR2)
-    b.wait_state("master", timeout=2)
-    check(a.state() == "backup" and a.reason() == "demoted" and b.reason() == "bow-out", a.text() + b.text())
+    b.wait_bow_out()
+    a.wait_state("backup")
+    check(a.reason() == "demoted", a.text())
     # the hold is over, and another dead interval
     wait(lambda: now() > at + 3_500_000, "the hold", 5)
     b.signal(signal.SIGUSR2)
-    a.wait_state("master", timeout=2)
+    a.wait_bow_out()
     lab.observer.check_never_two()
 
 
@@ -153,8 +163,8 @@ def test_demoted_host_alone_comes_back(lab):
     a.wait_state("master")
     at = now()
     a.signal(signal.SIGUSR2)
-    a.wait_state("backup", timeout=1)
-    a.wait_state("master", timeout=5)
+    a.wait_state("backup")
+    a.wait_state("master")
     check(a.transitions()[-1].t - at > 990_000, "not before its hold")
 
 
@@ -166,7 +176,7 @@ def test_restart_of_either(lab):
     b.wait_state("backup")
     hold(lambda: a.state() == "master" and b.state() == "backup", "backup restarted", SETTLE)
     a.stop()
-    b.wait_state("master", timeout=1)
+    b.wait_bow_out()
     a = n1.vipd()
     a.wait_state("backup")
     hold(lambda: a.state() == "backup" and b.state() == "master", "master restarted", SETTLE)
@@ -181,26 +191,23 @@ def test_equal_vipd_after_partition(lab):
     a, b = n1.vipd(), n2.vipd()
     a.wait_state("master")
     b.wait_state("master")
+    at = now()
     for n in (n1, n2):
         n.isolate(False)
-    at = now()
-    wait(lambda: {a.state(), b.state()} == {"master", "backup"}, "one of them yields", 1.5)
-    check(now() - at < 1_200_000, "within one advert")
-    n = len(a.transitions(since=at)) + len(b.transitions(since=at))
-    hold(lambda: len(a.transitions(since=at)) + len(b.transitions(since=at)) == n == 1, "no flapping", SETTLE)
+    wait(lambda: {a.state(), b.state()} == {"master", "backup"}, "one of them yields")
+    moved = a.transitions(since=at) + b.transitions(since=at)
+    check(len(moved) == 1 and moved[0].t - at < 2_000_000, f"within one advert, as soon as they hear each other: {[m.t - at for m in moved]}")
+    hold(lambda: len(a.transitions(since=at)) + len(b.transitions(since=at)) == 1, "no flapping", SETTLE)
     check(a.state() == "master", "the lower address wins")
 
 
 def test_equal_vipd_started_together(lab):
     n1, n2 = lab.nodes(2)
     a, b = n1.vipd(), n2.vipd()
-    wait(lambda: "master" in (a.state(), b.state()), "a master")
-    at = now()
-    wait(lambda: {a.state(), b.state()} == {"master", "backup"}, "one master", 1.2)
-    wait(lambda: now() > at + 1_200_000, "one advert", 3)
-    n = len(a.transitions()) + len(b.transitions())
-    hold(lambda: len(a.transitions()) + len(b.transitions()) == n, "no flapping", SETTLE)
-    lab.observer.check_never_two(allowed_usec=1_100_000)
+    L.settle(lambda: {a.state(), b.state()} == {"master", "backup"}, lambda: f"one master: {a.text()}\n{b.text()}", SETTLE, 15)
+    # both may take over before they hear each other, and then one yields, once
+    check(len(a.transitions()) + len(b.transitions()) <= 5, f"no flapping: {a.text()}\n{b.text()}")
+    lab.observer.check_never_two(allowed_usec=1_000_000 + PREEMPTION_USEC)
 
 
 def equal_ucarp(lab, vipd_host, ucarp_host):
@@ -239,7 +246,7 @@ def equal_bsd(lab, vipd_host, bsd_host):
     at = now()
     for n in (vipd_host, bsd_host):
         n.isolate(False)
-    wait(lambda: (a.state() == "master") != (peer.state == "master"), "one of them yields", 1.2)
+    wait(lambda: (a.state() == "master") != (peer.state == "master"), "one of them yields", 2.5)
     states = (a.state(), peer.state)
     hold(lambda: (a.state(), peer.state) == states, "no flapping", SETTLE + 3)
     check(len(a.transitions(since=at)) + len([t for t, _ in peer.transitions if t >= at]) <= 1, a.text())
@@ -268,7 +275,7 @@ def test_bsd_peer_in_either_role(lab):
     peer = n2.bsd_peer(advskew=200)
     hold(lambda: a.state() == "master" and peer.state == "backup", "it hears vipd", 5)
     a.signal(signal.SIGUSR2)
-    wait(lambda: peer.state == "master", "it obeys the bow-out", 1)
+    wait(lambda: peer.state == "master", "it obeys the bow-out", 2.5)
     peer.stop()
 
 
@@ -287,7 +294,7 @@ def test_vipd_master_ucarp_backup(lab):
     check(all(len(h) < 2 for s, e, h in lab.observer.intervals(VIP) if e > at), "never two holders")
     # restart of ucarp
     u.stop()
-    wait(one_holder(lab, 1), "vipd takes over from a stopped ucarp", 5)
+    wait(one_holder(lab, 1), "vipd takes over from a stopped ucarp")
     n2.ucarp(advskew=100)
     hold(one_holder(lab, 1), "a restarted ucarp is backup", SETTLE)
 
@@ -304,7 +311,7 @@ def test_ucarp_master_vipd_backup(lab):
     hold(one_holder(lab, 1), "a restarted vipd is backup", SETTLE)
     # demotion of ucarp
     u.signal(signal.SIGUSR2)
-    wait(one_holder(lab, 2), "vipd takes over from a demoted ucarp", 5)
+    wait(one_holder(lab, 2), "vipd takes over from a demoted ucarp")
     hold(one_holder(lab, 2), "ucarp stays backup", SETTLE + 2)
 
 
@@ -332,7 +339,7 @@ def test_takeover_from_killed_ucarp_host(lab):
     wait(lambda: len(lab.observer.carp(n1)) > 4, "adverts heard")
     n1.cut()
     u.kill()
-    b.wait_state("master", timeout=4)
+    b.wait_state("master")
 
 
 def test_ucarp_takes_over_from_killed_vipd_host(lab):
@@ -343,7 +350,7 @@ def test_ucarp_takes_over_from_killed_vipd_host(lab):
     hold(one_holder(lab, 1), "ucarp is backup", 4)
     n1.cut()
     a.kill()
-    wait(lambda: 2 in lab.observer.holders(VIP), "ucarp takes over", 7)
+    wait(lambda: 2 in lab.observer.holders(VIP), "ucarp takes over")
 
 
 def test_link_down_with_ucarp(lab):
@@ -353,19 +360,19 @@ def test_link_down_with_ucarp(lab):
     n2.ucarp(advskew=100)
     hold(one_holder(lab, 1), "ucarp is backup", 4)
     n1.carrier(False)
-    wait(one_holder(lab, 2), "ucarp takes over", 7)
+    wait(one_holder(lab, 2), "ucarp takes over")
     n1.carrier(True)
     a.wait_state("backup")
     # then ucarp loses its link
     n2.carrier(False)
-    a.wait_state("master", timeout=5)
+    a.wait_state("master")
 
 
 def test_vipd_preempts_ucarp(lab):
     n1, n2 = lab.nodes(2)
     n1.ucarp(advskew=100)
     wait(one_holder(lab, 1), "ucarp is master")
-    n2.vipd(CARP_Preempt="yes").wait_state("master", timeout=6)
+    n2.vipd(CARP_Preempt="yes").wait_state("master")
     wait(one_holder(lab, 2), "ucarp yields", 1 + UCARP_DELAY)
     hold(one_holder(lab, 2), "settled", SETTLE)
     lab.observer.check_never_two(allowed_usec=int((1 + UCARP_DELAY) * 1e6))
@@ -376,11 +383,11 @@ def test_ucarp_preempts_vipd(lab):
     a = n1.vipd(advskew=100)
     a.wait_state("master")
     n2.ucarp(options=("-z", "-P"))
-    a.wait_state("backup", timeout=8)
+    a.wait_state("backup", timeout=15)
     check(a.reason() == "preempted", a.text())
     hold(one_holder(lab, 2), "settled", SETTLE)
     # ucarp runs its script before its first advert
-    lab.observer.check_never_two(allowed_usec=500_000)
+    lab.observer.check_never_two(allowed_usec=1_500_000)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def test_a_master_that_wakes_looks_at_once(lab):
         f.write("40")
     hold(lambda: a.state() == "master" and n1.holds(), "its wait goes on", 1)
     end_wait_of_clock_set(a)
-    a.wait_line("web: stood still for a dead interval", 2)
-    wait(lambda: not n1.holds(), "the address is dropped", 2)
+    a.wait_line("web: stood still for a dead interval")
+    wait(lambda: not n1.holds(), "the address is dropped")
     check(now() < said + 9_000_000, "long before the next advert")
 
 
@@ -109,7 +109,8 @@ def test_ipv6_is_usable_at_once(lab):
     bad = IFA_F_TENTATIVE | IFA_F_OPTIMISTIC | IFA_F_DADFAILED
     check(events and not any(e.flags & bad for e in events), f"flags {[hex(e.flags) for e in events]}")
     answered = report.outages[-1].start + report.outages[-1].us
-    check(answered - events[0].t < 100_000, f"answered {answered - events[0].t} us after it was added")
+    # with it, that would be a second or two
+    check(answered - events[0].t < 500_000, f"answered {answered - events[0].t} us after it was added")
 
 
 def chosen_source(host, destination):
@@ -156,7 +157,7 @@ def test_the_log_says_how_somebodys_address_is_handed_over(lab):
     for address in (f"{VIP}/32", f"{VIP6}/128"):
         line = a.wait_line(f"{address} is configured on eth0 by somebody else")
         n1.run(*re.search(r'"(ip address del [^"]*)"', line)[1].split())
-        wait(lambda: address in n1.addresses(), f"{address} is held by vipd", 2)
+        wait(lambda: address in n1.addresses(), f"{address} is held by vipd")
     a.stop()
     check(not {f"{VIP}/32", f"{VIP6}/128"} & set(n1.addresses()), "dropped at the end")
 
@@ -185,9 +186,10 @@ def test_put_back_at_once(lab):
             at = now()
             n1.ip("addr", "del", f"{address}/{prefix}", "dev", "eth0")
             wait(lambda: lab.observer.holders(address) == {1} and len(lab.observer.changes(address, at)) == 2,
-                 f"{address} put back", 2)
+                 f"{address} put back")
             (lost, _, _), (back, _, _) = lab.observer.changes(address, at)
-            check(back - lost < 200_000, f"{address} back after {back - lost} us")
+            # long before the lease is renewed; each change of an address waits for the kernel's lock
+            check(back - lost < 1_000_000, f"{address} back after {back - lost} us")
     check(a.state() == "master" and len(a.transitions()) == 2, a.text())
 
 
@@ -198,8 +200,8 @@ def test_told_once_that_somebody_removes_it(lab):
         for _ in range(3):
             at = now()
             n1.ip("addr", "del", f"{VIP}/32", "dev", "eth0")
-            wait(lambda: lab.observer.holders(VIP) == {1} and len(lab.observer.changes(VIP, at)) == 2, "put back", 2)
-        a.wait_line("another program removed an address", timeout=2)
+            wait(lambda: lab.observer.holders(VIP) == {1} and len(lab.observer.changes(VIP, at)) == 2, "put back")
+        a.wait_line("another program removed an address")
         check(len(a.grep("another program removed")) == 1, a.text())
         a.lines.clear()
         a.reload()
@@ -209,7 +211,7 @@ def test_told_once_that_somebody_removes_it(lab):
 def test_somebodys_loop_costs_few_lines(lab):
     n1, n2 = lab.nodes(2)
     master(n1)
-    b = n2.vipd(advbase=0, advskew=64)
+    b = n2.vipd(advbase=0, advskew=250)
     b.wait_state("backup")
     verbs = f"address add {VIP}/32 dev eth0\naddress del {VIP}/32 dev eth0\n"
     n2.run("ip", "-batch", "-", input=verbs * 200)
@@ -226,14 +228,14 @@ def test_flushed_interface_is_restored(lab):
     n1.ip("addr", "flush", "dev", "eth0", "scope", "global", fail=False)
     n1.ip("addr", "add", f"{n1.address}/24", "dev", "eth0")
     a.wait_state("master")
-    wait(lambda: n1.holds() and a.state() == "master", "held again", 5)
+    wait(lambda: n1.holds() and a.state() == "master", "held again")
 
 
 def test_link_up_takes_part_again(lab):
     (n1,) = lab.nodes(1)
     a = master(n1, addresses=(VIP, VIP6))
     n1.link("down")
-    a.wait_state("init", timeout=1)
+    a.wait_state("init")
     check(not n1.holds(VIP) and not n1.holds(VIP6), "nothing left behind")
     n1.link("up")
     n1.ip("addr", "replace", f"{n1.address6}/64", "dev", "eth0", "nodad")
@@ -319,8 +321,11 @@ def lease_runs_out(lab, how):
     a = master(n1, addresses=(VIP, VIP6), VIP_Lease="1s")
     at = now()
     how(a)
-    wait(lambda: not n1.holds(VIP) and not n1.holds(VIP6), "the kernel drops both", 2.5)
-    check(now() - at < 2_300_000, "within the lease and the kernel's second")
+    wait(lambda: not n1.holds(VIP) and not n1.holds(VIP6), "the kernel drops both")
+    lab.observer.sync()
+    for address in (VIP, VIP6):
+        held = lab.observer.changes(address)[-1][0] - at
+        check(held < 2_800_000, f"{address} for the lease and the kernel's second, both of 1 s, but {held} us")
     return n1, a
 
 
@@ -347,8 +352,8 @@ def test_thawed_master_does_not_disturb_its_successor(lab):
     b = n2.vipd(advskew=50)
     b.wait_state("backup")
     a.signal(signal.SIGSTOP)
-    b.wait_state("master", timeout=6)
-    wait(lambda: not n1.holds(), "the lease is over", 3)
+    b.wait_state("master")
+    wait(lambda: not n1.holds(), "the lease is over")
     at = now()
     a.signal(signal.SIGCONT)
     a.wait_state("backup")
@@ -383,7 +388,7 @@ def test_connection_survives_renewals(lab):
     master(n1, addresses=(VIP, VIP6), VIP_Lease="1s")
     at = now()
     stop = threading.Event()
-    worst = []
+    sent_again = []
 
     def serve(family):
         server = n1.socket(family, socket.SOCK_STREAM)
@@ -394,20 +399,18 @@ def test_connection_survives_renewals(lab):
         connection, _ = server.accept()
         while data := connection.recv(64):
             connection.sendall(data)
+        sent_again.append(total_retransmissions(connection))
 
     def talk(address, family):
         sock = client.socket(family, socket.SOCK_STREAM)
-        sock.settimeout(1)
+        sock.settimeout(10)
         wait(lambda: sock.connect_ex((address, 7777)) == 0, "connected", 5)
-        slowest = 0
         while not stop.is_set():
-            began = now()
             sock.sendall(b"x" * 64)
             check(len(sock.recv(64)) > 0, "connection lost")
-            slowest = max(slowest, now() - began)
             stop.wait(0.002)
+        sent_again.append(total_retransmissions(sock))
         sock.close()
-        worst.append(slowest)
 
     threads = []
     for address, family in ((VIP, socket.AF_INET), (VIP6, socket.AF_INET6)):
@@ -424,7 +427,14 @@ def test_connection_survives_renewals(lab):
         events = lab.observer.of("address", since=at, address=address)
         check(len(events) >= 20, f"{len(events)} renewals of {address}")
         check(all(e.present for e in events), f"{address} never went away")
-    check(len(worst) == 2 and max(worst) < 190_000, f"no retransmission: worst round trips {worst} us")
+    # the kernel's own word: how long a round trip takes is the machine's
+    wait(lambda: len(sent_again) == 4, "the ends of both connections")
+    check(sent_again == [0] * 4, f"no retransmission: {sent_again}")
+
+
+def total_retransmissions(sock):
+    """tcpi_total_retrans of tcp_info."""
+    return struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0]
 
 
 def listening(host, family):
