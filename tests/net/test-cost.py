@@ -35,7 +35,7 @@ def test_an_advert_costs_no_allocation(lab):
     keys = {"addresses": (L.VIP, "2001:db8::50"), "advbase": 0, "Announce_Count": 1}
     a, of_master = counted(n1, advskew=5, **keys)
     a.wait_state("master")
-    b, of_backup = counted(n2, advskew=50, **keys)
+    b, of_backup = counted(n2, advskew=250, **keys)
     b.wait_state("backup")
     # who has just begun still learns who is there
     await_adverts(lab, n1, N_ADVERTS)

@@ -51,7 +51,7 @@ def test_ucarp_pair_host_by_host(lab):
     u1.end()
     hold(lambda: n2.holds(VIP), "held by what was imported", 4)
     gap = lab.observer.longest_vacancy(VIP, began)
-    check(gap < 1_000_000, f"{gap} us without an address; a dead interval is 3,4 s")
+    check(gap < 2_000_000, f"{gap} us without an address; a dead interval is 3,4 s")
     v1 = n1.vipd(files={})
     v1.wait_state("master", "eth0-8", 15)
     wait(lambda: lab.observer.holders(VIP) == {1}, "-P and the better advskew came along")
@@ -150,7 +150,8 @@ def test_keepalived_pair_at_once(lab):
     v1, v2 = (host.vipd(files={}) for host in nodes)
     v1.wait_state("master", timeout=20)
     wait(lambda: virtual(nodes[0]) == wanted, lambda: f"the same addresses: {virtual(nodes[0])} instead of {wanted}")
-    hold(lambda: not virtual(nodes[1]) and v2.state() == "backup", "the other is backup", 5)
+    # if it was faster, it is told
+    L.settle(lambda: not virtual(nodes[1]) and v2.state() == "backup", lambda: f"the other is backup: {v2.text()}", 5, 20)
     v1.kill()
     v2.wait_state("master")
     wait(lambda: virtual(nodes[1]) == wanted, lambda: f"the same addresses: {virtual(nodes[1])} instead of {wanted}")

@@ -77,7 +77,8 @@ class Server:
 
 
 def vipd(host, server):
-    return host.vipd({"web": example().replace("/run/postgresql", server.sockets)})
+    # as patient as a busy machine needs it
+    return host.vipd({"web": example().replace("/run/postgresql", server.sockets), "web.vip.d/patient.conf": "[Check primary]\nTimeout=10s\n"})
 
 
 def test_the_address_follows_the_primary(lab):

@@ -13,6 +13,7 @@ from lab import check, delta, hold, instance, now, record, rejected, run, statis
 
 STRICT = {"CARP_ReplayProtection": "strict"}
 SAVE_SECONDS = 10  # what a crash may cost of memory, by the manual
+BUSY_SECONDS = 3   # and what a busy machine adds
 
 
 def forge(data, source=None, advskew=None):
@@ -43,7 +44,7 @@ def replay(lab, strict):
     a.kill()
     sock = lab.injector(n2)
     at = now()
-    while b.state() != "master" and now() < at + 6_000_000:
+    while b.state() != "master" and now() < at + 7_000_000:
         sock.send(old[0])
         wait(lambda t=now(): now() > t + 200_000, "a moment")
     return b, bus, old, sock
@@ -76,7 +77,7 @@ def test_replay_under_another_address_is_refused_when_strict(lab):
     n1.cut()
     a.kill()
     sock, at, k = lab.injector(n2), now(), 0
-    while b.state() != "master" and now() < at + 6_000_000:
+    while b.state() != "master" and now() < at + 7_000_000:
         sock.send(forge(old, source=f"192.0.2.{100 + (k := k + 1)}"))
         wait(lambda t=now(): now() > t + 200_000, "a moment")
     check(b.state() == "master", b.text())
@@ -99,9 +100,9 @@ def test_forged_priority_is_refused_when_strict(lab):
     before = statistics(bus)
     sock = lab.injector(n2)
     sock.send(forge(data, advskew=0))
-    wait(lambda: delta(rejected(before), rejected(statistics(bus))) == {"replay": 1}, "refused as a replay", 2)
+    wait(lambda: delta(rejected(before), rejected(statistics(bus))) == {"replay": 1}, "refused as a replay")
     sock.send(forge(data))
-    wait(lambda: statistics(bus)["adverts-received"] == before["adverts-received"] + 1, "believed as it was", 2)
+    wait(lambda: statistics(bus)["adverts-received"] == before["adverts-received"] + 1, "believed as it was")
     check(a.state() == "master", a.text())
 
 
@@ -115,8 +116,8 @@ def test_own_numbers_survive_restarts(lab):
     for end in (L.Process.kill, L.Process.stop):
         end(a)
         a = n1.vipd(CARP_Preempt="yes", **STRICT)
-        a.wait_state("master", timeout=12)
-        b.wait_state("backup", timeout=2)
+        a.wait_state("master", timeout=20)
+        b.wait_state("backup")
         hold(lambda: b.state() == "backup" and a.state() == "master", "b believes what it says", 4)
 
 
@@ -135,7 +136,7 @@ def test_a_reload_makes_a_group_strict(lab):
     old = record(n2, 3)[-1]
     before = statistics(bus)
     lab.injector(n2).send(old)
-    wait(lambda: delta(rejected(before), rejected(statistics(bus))) == {"replay": 1}, "what is new is believed, what is old is not", 2)
+    wait(lambda: delta(rejected(before), rejected(statistics(bus))) == {"replay": 1}, "what is new is believed, what is old is not")
     hold(lambda: not a.transitions(since=at) and not b.transitions(since=at), "each stays what it is", 4)
     check(saved_next(n1) > 0, "and the numbers are saved at once")
 
@@ -171,9 +172,9 @@ def play_after_restart(lab, end):
     sock = lab.injector(n2)
     for data in old:
         sock.send(data)
-    wait(lambda: rejected(statistics(bus))["replay"] == len(old), lambda: f"all are refused: {statistics(bus)}", 2)
+    wait(lambda: rejected(statistics(bus))["replay"] == len(old), lambda: f"all are refused: {statistics(bus)}")
     check(statistics(bus)["adverts-received"] == 0, "none is believed")
-    b.wait_state("master", timeout=5)
+    b.wait_state("master")
     mode = os.stat(f"{n2.room}/state/web.replay").st_mode & 0o7777
     check(mode == 0o600, f"mode {mode:o}")
 
@@ -190,7 +191,7 @@ def test_what_was_recorded_is_refused_after_a_crash(lab):
     """All but the last seconds before it."""
 
     def end(host, b, old):
-        wait(lambda: saved(host, "192.0.2.1") >= sequence(old[-1]), "it is saved in time", SAVE_SECONDS + 2)
+        wait(lambda: saved(host, "192.0.2.1") >= sequence(old[-1]), "it is saved in time", SAVE_SECONDS + BUSY_SECONDS)
         b.kill()
 
     play_after_restart(lab, end)
@@ -230,7 +231,7 @@ def test_all_that_was_ever_said_has_no_effect_across_restarts(lab):
     a.wait_state("master")
     b = n2.vipd(bus=bus[1], advskew=100, **keys)
     b.wait_state("backup")
-    heard = wait(lambda: (s := statistics(bus[1])) and s["adverts-received"] >= 2 and s, "the master is heard", 5)
+    heard = wait(lambda: (s := statistics(bus[1])) and s["adverts-received"] >= 2 and s, "the master is heard")
     check(heard["rejected-replay"] == 0, f"{heard}")
     # each says its farewell, and the last word is a's
     for leaver, stayer, address in ((a, b, bus[0]), (b, a, bus[1])):
@@ -270,7 +271,7 @@ def test_all_that_was_ever_said_has_no_effect_across_restarts(lab):
             replays_are_heard(address)
         # who is gone is not kept alive by what he said
         b.kill()
-        a.wait_state("master", timeout=8)
+        a.wait_state("master")
         b = n2.vipd(bus=bus[1], advskew=100, **keys)
         b.wait_state("backup")
         for address in bus:
@@ -288,7 +289,7 @@ def test_a_file_that_cannot_be_used_is_told_and_replaced(lab):
     os.mkfifo(f"{n1.room}/state/web.replay")
     a = n1.vipd(**STRICT)
     a.wait_line(r"warning: web: .*web.replay cannot be used")
-    wait(lambda: os.path.isfile(f"{n1.room}/state/web.replay"), "a file again", 5)
+    wait(lambda: os.path.isfile(f"{n1.room}/state/web.replay"), "a file again")
     a.wait_state("master")
 
 
@@ -318,12 +319,12 @@ def test_a_file_that_comes_back_after_the_start(lab):
     b.wait_state("master")
     run("mount", "-t", "tmpfs", "-o", "mode=0755", "none", f"{n1.room}/state")
     a = n1.vipd(**keys)
-    a.wait_state("master", timeout=10)
-    wait(lambda: rejected(statistics(bus))["replay"] > 0, "it is not believed", 5)
+    a.wait_state("master")
+    wait(lambda: rejected(statistics(bus))["replay"] > 0, "it is not believed")
     check(b.state() == "master", b.text())
     run("umount", f"{n1.room}/state")
-    a.wait_line("web.replay was not there when it was read", SAVE_SECONDS + 2)
-    b.wait_state("backup", timeout=3)
+    a.wait_line("web.replay was not there when it was read", SAVE_SECONDS + BUSY_SECONDS)
+    b.wait_state("backup")
     a.stop()
     check(saved_next(n1) > ahead, f"{saved_next(n1)}")
     check(saved(n1, "192.0.2.2") > 0, "and it knows what b said")
@@ -336,7 +337,7 @@ def test_a_full_disk_is_told_once_and_tried_again(lab):
     bus = n1.bus()
     a = n1.vipd(bus=bus, advbase=0, advskew=32, **STRICT)
     a.wait_state("master")
-    wait(lambda: saved_next(n1), "the first save", 5)
+    wait(lambda: saved_next(n1), "the first save")
     try:
         with open(f"{n1.room}/state/rubbish", "wb", buffering=0) as f:
             while True:
@@ -344,12 +345,12 @@ def test_a_full_disk_is_told_once_and_tried_again(lab):
     except OSError:
         pass
     before, at = saved_next(n1), now()
-    a.wait_line(r"warning: .*web.replay cannot be written.*No space left", SAVE_SECONDS + 2, since=at)
+    a.wait_line(r"warning: .*web.replay cannot be written.*No space left", SAVE_SECONDS + BUSY_SECONDS, since=at)
     wait(lambda: now() > at + (2 * SAVE_SECONDS + 2) * 1_000_000, "one more that fails", 3 * SAVE_SECONDS)
     check(len(a.grep("cannot be written")) == 1, a.text())
     check(saved_next(n1) == before, "the old content stays")
     os.unlink(f"{n1.room}/state/rubbish")
-    a.wait_line(r"web.replay is written again", SAVE_SECONDS + 2, since=at)
+    a.wait_line(r"web.replay is written again", SAVE_SECONDS + BUSY_SECONDS, since=at)
     check(saved_next(n1) > before, "saved")
 
 
@@ -383,19 +384,19 @@ def test_a_hung_disk_delays_nothing(lab):
     bus = n1.bus()
     a = n1.vipd(bus=bus, advbase=0, advskew=32, **STRICT)
     a.wait_state("master")
-    wait(lambda: saved_next(n1), "the first save", 5)
+    wait(lambda: saved_next(n1), "the first save")
     fd, at = hang(f"{n1.room}/state"), now()
-    writer = wait(lambda: children(a), "a writer", SAVE_SECONDS + 2)
+    writer = wait(lambda: children(a), "a writer", SAVE_SECONDS + BUSY_SECONDS)
     hold(lambda: children(a) == writer, "which hangs, and is the only one", 3)
     check_spacing(lab, n1, at)
     # the verb works at once, and its caller hears in time that it will not last
     at = now()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         disable = pool.submit(L.bus_call, bus, "web", "Disable")
-        a.wait_state("init", timeout=1)
+        a.wait_state("init", timeout=4)
         result = disable.result(SAVE_SECONDS + 5)
     check(result.returncode != 0 and "could not be saved" in result.stderr, f"{result}")
-    a.wait_line(r"cannot be written.*timed out", 5)
+    a.wait_line(r"cannot be written.*timed out")
     a.stop(timeout=9)
     os.close(fd)
 
