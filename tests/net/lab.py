@@ -104,8 +104,11 @@ class Process:
 
     def _read(self):
         for raw in self.popen.stdout:
-            self.lines.append((now(), raw.decode(errors="replace").rstrip("\n")))
+            self._hear(now(), raw.decode(errors="replace").rstrip("\n"))
             self.readable.wait()
+
+    def _hear(self, t, text):
+        self.lines.append((t, text))
 
     def pause(self, on=True):
         """Lets the daemon's lines lie in the pipe."""
@@ -158,17 +161,20 @@ class Vipd(Process):
     LINE = re.compile(r"\b(?P<name>[\w.-]+): (?P<from>init|backup|master) -> (?P<to>init|backup|master) \((?P<reason>[\w-]+)")
 
     def __init__(self, host, argv, directories, env=None):
+        # by instance; known when a line comes, as who looks for one all the time would be the one that the machine is busy with
+        self.moves = {}
         super().__init__(host.lab, f"vipd on {host.name}", argv, env=env)
         self.host = host
         self.directories = directories
 
+    def _hear(self, t, text):
+        super()._hear(t, text)
+        m = self.LINE.search(text)
+        if m:
+            self.moves.setdefault(m["name"], []).append(types.SimpleNamespace(t=t, old=m["from"], new=m["to"], reason=m["reason"]))
+
     def transitions(self, name="web", since=0):
-        found = []
-        for t, text in list(self.lines):
-            m = self.LINE.search(text)
-            if m and m["name"] == name and t >= since:
-                found.append(types.SimpleNamespace(t=t, old=m["from"], new=m["to"], reason=m["reason"]))
-        return found
+        return [m for m in list(self.moves.get(name, ())) if m.t >= since]
 
     def state(self, name="web"):
         found = self.transitions(name)
