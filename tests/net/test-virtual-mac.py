@@ -169,7 +169,8 @@ def test_the_kernel_tells_of_a_renewal_at_once(lab):
     ears.setblocking(False)
     ears.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     n1.vipd(**KEYS).wait_state("master")
-    wait(lambda: len(renewals := lab.observer.of("address", nsid=1, address=VIP6, present=True)) > 5 and now() - renewals[-1].t > 500_000, "renewals")
+    wait(lambda: len(renewals := lab.observer.of("address", nsid=1, address=VIP6, present=True)) > 9 and now() - renewals[-1].t > 500_000,
+         "renewals", 20)
     lab.observer.sync()
     renewals, reports = [e.t for e in lab.observer.of("address", nsid=1, address=VIP6, present=True)], []
     to_boottime_usec = now() - time.time_ns() // 1000
@@ -180,9 +181,9 @@ def test_the_kernel_tells_of_a_renewal_at_once(lab):
             if address[2] != socket.PACKET_OUTGOING and frame[6:14].hex() == MAC.replace(":", "") + "86dd" and frame[20] == 0:
                 seconds, nanoseconds = struct.unpack("qq", stamp)
                 reports.append(seconds * 1_000_000 + nanoseconds // 1000 + to_boottime_usec)
-    late = [min((t - r for r in renewals if r <= t + 1000), default=None) for t in reports]
-    # renewals are three quarters of a second apart, and the witness may have read of one later than of what the kernel told
-    check(len(late) >= 10 and sorted(late)[len(late) * 3 // 4] < 200_000, f"after a renewal, in us: {late}")
+    late = [min((t - r for r in renewals if r <= t + 1000), default=0) for t in reports]
+    # half of them come at once in any case; and the witness may have read of a renewal later than of what the kernel told of it
+    check(len(late) >= 18 and sorted(late)[len(late) * 7 // 8] < 200_000, f"after a renewal, in us: {late}")
 
 
 def test_two_masters_become_one(lab):
