@@ -21,6 +21,8 @@
 #define TRANSITIONS_MAX 1024
 /* A bus that reads no more gets no more: what is queued for it is memory of ours. */
 #define QUEUED_MAX 1024
+/* Far more than the longest path and the longest string that a member of ours takes, which is the name of an interface, a property or an instance. */
+#define STRING_MAX 4096
 /* D-Bus specification, org.freedesktop.DBus.RequestName: DBUS_REQUEST_NAME_REPLY_IN_QUEUE */
 #define NAME_IN_QUEUE 2
 
@@ -203,6 +205,34 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+/* Of what a caller says, the strings in front: only these are ever looked at for what they say. */
+static bool says_too_much(sd_bus_message *m) {
+        const char *text = sd_bus_message_get_path(m);
+        char type;
+
+        if (text && strlen(text) > STRING_MAX)
+                return true;
+        while (sd_bus_message_peek_type(m, &type, NULL) > 0 && type == SD_BUS_TYPE_STRING)
+                if (sd_bus_message_read_basic(m, type, &text) < 0 || strlen(text) > STRING_MAX)
+                        return true;
+        return false;
+}
+
+/* The bus passes megabytes on, and whoever answers that there is no such thing repeats its name, several times over: a pass of the loop that takes
+ * 25 ms for each megabyte, at the wish of any user. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        bool too_much;
+
+        if (sd_bus_message_is_method_call(m, NULL, NULL) <= 0)
+                return 0;
+        too_much = says_too_much(m);
+        (void) sd_bus_message_rewind(m, true);
+        if (!too_much)
+                return 0;
+        (void) sd_bus_reply_method_errorf(m, SD_BUS_ERROR_LIMITS_EXCEEDED, "A string is longer than %i bytes", STRING_MAX);
+        return 1;
+}
+
 static int dress(Bus *b) {
         int r;
 
@@ -211,6 +241,8 @@ static int dress(Bus *b) {
         if (r >= 0)
                 r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
                                               "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, b);
+        if (r >= 0)
+                r = sd_bus_add_filter(b->bus, NULL, on_message, NULL);
         if (r >= 0)
                 r = sd_bus_add_object_manager(b->bus, NULL, VIPD_PATH);
         if (r >= 0)

@@ -398,6 +398,15 @@ def test_an_unknown_instance_is_no_such_instance():
     equal(verb("nobody", ROOT, MANAGER, "GetInstance", "string:nope"), "org.vipd1.Error.NoSuchInstance", "GetInstance(nope)")
 
 
+def test_a_long_string_is_refused_and_not_repeated():
+    """Whoever asks for what there is not is answered with its name, which would cost us as much time as they like."""
+    properties_, long = "org.freedesktop.DBus.Properties", "a" * 5000
+    for path, interface, *call in ((WEB, properties_, "GetAll", f"string:{long}"), (WEB, properties_, "Get", f"string:{INSTANCE}", f"string:{long}"),
+                                   (ROOT, MANAGER, "GetInstance", f"string:{long}"), (f"/{long}", INSTANCE, "Promote")):
+        equal(verb("nobody", path, interface, *call), LIMITS, f"{call[0]} at {path[:20]}")
+    equal(verb("nobody", ROOT, MANAGER, "GetInstance", f"string:{long[:4000]}"), "org.vipd1.Error.NoSuchInstance", "what is only long")
+
+
 def test_a_rule_lets_alice_demote_web_and_nothing_else():
     before = told(WEB2)
     equal(verb("alice", WEB2, INSTANCE, "Demote"), INTERACTIVE, "alice demotes web2")
