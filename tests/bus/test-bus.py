@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -87,7 +88,7 @@ def as_user(user):
 
 def ask(path, interface, method, *args, destination=NAME):
     """A call by root whose answer is read. None: it failed."""
-    r = subprocess.run(["busctl", "--json=short", "--timeout=5", "call", destination, path, interface, method, *args],
+    r = subprocess.run(["busctl", "--json=short", "--timeout=25", "call", destination, path, interface, method, *args],
                        capture_output=True, text=True, check=False)
     if r.returncode != 0:
         return None
@@ -270,7 +271,7 @@ def start_vipd():
 
 def stop_vipd():
     Programs.vipd.terminate()
-    equal(Programs.vipd.wait(10), 0, "vipd's exit code")
+    equal(Programs.vipd.wait(30), 0, "vipd's exit code")
 
 
 def polkitd():
@@ -307,7 +308,7 @@ def masters():
             verb("root", path, INSTANCE, "Enable")
         if state(path) != "master":
             verb("root", path, INSTANCE, "Promote")
-        wait(lambda p=path: state(p) == "master", f"{path} is master")
+        wait(lambda p=path: state(p) == "master", f"{path} is master", 30)
 
 
 def holds(address):
@@ -607,11 +608,15 @@ def test_a_peer_is_told_once_and_its_adverts_are_not():
     done(WEB, "DemoteFor", f"uint64:{HOUR}")
     os.makedirs("/run/peer")
     write("/run/peer/web.vip", read(f"{CONFIG}/web.vip").replace("eth0", "peer0").replace("AdvBase=1", "AdvBase=0").replace("AdvSkew=100", "AdvSkew=5"))
-    peer = subprocess.Popen([*on_other_host(), VIPD, "--bus=none", "--config-dir=/run/peer", "--state-dir=/run/peer"],
-                            stderr=subprocess.DEVNULL)
+    received, peer = statistics(WEB)["adverts-received"], None
+
+    def peer_comes():
+        nonlocal peer
+        peer = subprocess.Popen([*on_other_host(), VIPD, "--bus=none", "--config-dir=/run/peer", "--state-dir=/run/peer"], stderr=subprocess.DEVNULL)
+        wait(lambda: statistics(WEB)["adverts-received"] > received + 5, "adverts come", 30)
+
     try:
-        received = statistics(WEB)["adverts-received"]
-        tells(WEB, lambda: wait(lambda: statistics(WEB)["adverts-received"] > received + 5, "adverts come"), {"Master", "Peers"})
+        tells(WEB, peer_comes, {"Master", "Peers"})
         equal((value(WEB, "Master"), [p[:3] for p in value(WEB, "Peers")]), ("192.0.2.2", [["192.0.2.2", "master", 5]]), "web's view")
 
         def peer_leaves():
@@ -621,8 +626,9 @@ def test_a_peer_is_told_once_and_its_adverts_are_not():
         tells(WEB, peer_leaves, {"Master", "Peers"})
         equal([p[:3] for p in value(WEB, "Peers")], [["192.0.2.2", "bowed-out", 5]], "web's view")
     finally:
-        peer.kill()
-        peer.wait()
+        if peer:
+            peer.kill()
+            peer.wait()
 
 
 CLAIM = """import socket, time
@@ -637,12 +643,14 @@ while True:
 
 def test_another_host_with_the_address_is_told_and_so_is_the_end_of_it():
     """Named while we are master; a backup's address is another's by right."""
+    begun = time.monotonic()
     stranger = subprocess.Popen([*on_other_host(), sys.executable, "-c", CLAIM])
     try:
         tells(WEB, lambda: wait(lambda: value(WEB, "Conflict") == "192.0.2.10 is also claimed by 02:00:00:00:00:09 on eth0",
                                 "the stranger is named"), {"Conflict"})
         equal(value(WEB2, "Conflict"), "", "web2, which has another address")
-        equal(statistics(WEB)["conflicts-defended"], 1, "answers")
+        answers = statistics(WEB)["conflicts-defended"]
+        equal(1 <= answers <= 1 + (time.monotonic() - begun) // 10, True, f"an answer every ten seconds at most: {answers}")
         tells(WEB, lambda: done(WEB, "DemoteFor", f"uint64:{HOUR}"), TRANSITION | {"Master", "Conflict"})
         equal(value(WEB, "Conflict"), "", "as a backup")
     finally:
@@ -672,12 +680,21 @@ def attack(kind, members):
         return subprocess.Popen([*as_user("nobody"), sys.executable, "-B", path, kind, "3"], stdin=stdin, stdout=subprocess.PIPE, text=True, cwd="/")
 
 
+SO_TIMESTAMPNS = 35
+
+
+def starved_seconds(process):
+    """For how long it was ready to run in all and had no processor."""
+    return int(read(f"/proc/{process.pid}/schedstat").split()[1]) / 1e9
+
+
 class Adverts:
-    """When ours leave eth0."""
+    """When ours leave eth0, as the kernel has it; and how long vipd had waited for a processor by then."""
 
     def __enter__(self):
-        self.times, self.ending = [], threading.Event()
+        self.times, self.starved, self.ending = [], [], threading.Event()
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.bind(("eth0", 0))
         self.socket.settimeout(0.1)
         self.thread = threading.Thread(target=self.hear)
@@ -687,11 +704,17 @@ class Adverts:
     def hear(self):
         while not self.ending.is_set():
             try:
-                data, address = self.socket.recvfrom(256)
+                data, stamps, _, address = self.socket.recvmsg(256, 64)
             except TimeoutError:
                 continue
             if address[2] == socket.PACKET_OUTGOING and data[12:14] == b"\x08\x00" and data[23] == 112 and data[35] == 1:
-                self.times.append(time.monotonic())
+                seconds, nanoseconds = struct.unpack("qq", stamps[0][2])
+                self.times.append(seconds + nanoseconds / 1e9)
+                self.starved.append(starved_seconds(Programs.vipd))
+
+    def gaps(self):
+        """[(seconds, how many of them vipd may have waited for a processor)]; we may starve as well, and look a little late."""
+        return [(b - a, self.starved[k + 1] - self.starved[max(k - 1, 0)]) for k, (a, b) in enumerate(zip(self.times, self.times[1:]))]
 
     def __exit__(self, *unused):
         self.ending.set()
@@ -714,6 +737,10 @@ def resident_bytes(process):
 def test_a_local_user_who_attacks_the_bus_disturbs_no_election():
     """Without rights, from as many connections as the bus allows: every member with every kind of argument, megabytes, what is no message, signals in
     the name of others, and match rules by the ten thousand. Who is master stays so and says so in time."""
+    # no host would think that it stood still itself, and bow to that, before we know of it
+    append(f"{CONFIG}/web.vip", "DeadRatio=20\n")
+    reload()
+    wait(lambda: state(WEB) == "master", "web is master")
     done(WEB2, "DemoteFor", f"uint64:{HOUR}")
     before, transitions, lines = (told(WEB), told(WEB2)), value(WEB, "Transitions"), len(read("/run/vipd.log").splitlines())
     with Adverts() as adverts:
@@ -721,16 +748,15 @@ def test_a_local_user_who_attacks_the_bus_disturbs_no_election():
         for kinds in (("calls", "signals", "malformed"), ("oversize", "connections"), ("matches", "calls")):
             attackers = [attack(kind, members) for kind in kinds]
             print(f"# {[(kind, int(a.communicate(timeout=60)[0])) for kind, a in zip(kinds, attackers)]}", flush=True)
-        begun = time.monotonic()
-        wait(lambda: properties(WEB), "vipd answers, when the bus passes a question on", 30)
+        begun = time.time()
+        wait(lambda: properties(WEB), "vipd answers, when the bus passes a question on", 60)
         wait(lambda: adverts.times and adverts.times[-1] > begun, "and advertises")
     equal((told(WEB), told(WEB2)), before, "the instances")
     equal(value(WEB, "Transitions"), transitions, "how often web changed")
-    gaps = [b - a for a, b in zip(adverts.times, adverts.times[1:])]
-    # what a peer would wait for: 3 * AdvBase and more
-    equal(max(gaps) < 3, True, f"no advert is missed by a peer: {gaps}")
+    # what a peer would wait for: 3 * AdvBase and more; nobody can help it where others have the processors
+    equal(max(gap - starved for gap, starved in adverts.gaps()) < 3, True, f"no advert is missed by a peer: {adverts.gaps()}")
     grown, more = resident_bytes(Programs.vipd) - memory, len(read("/run/vipd.log").splitlines()) - lines
-    print(f"# {grown >> 10} KiB, {more} lines, longest gap {max(gaps):.2f} s")
+    print(f"# {grown >> 10} KiB, {more} lines, longest gap {max(gap for gap, _ in adverts.gaps()):.2f} s")
     # what a sanitizer keeps of what was freed is its own
     equal(grown < (64 << 20 if "libasan" not in read(f"/proc/{Programs.vipd.pid}/maps") else 512 << 20), True, f"no memory is used up: {grown} bytes")
     equal(more < 50, True, f"nor the log: {more} lines")
@@ -753,7 +779,7 @@ def test_a_frozen_polkit_stops_neither_reads_nor_elections():
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
-        equal(caller.wait(10), 0, "the call after polkit's answer")
+        equal(caller.wait(30), 0, "the call after polkit's answer")
         equal((state(WEB), value(WEB, "Reason")), ("backup", "demoted"), "web after polkit's answer")
 
 
@@ -774,7 +800,7 @@ def test_root_does_not_wait_for_polkit():
         for method in ("Demote", "Promote", "Disable", "Enable"):
             done(WEB, method)
         reload()
-        equal(time.monotonic() - begun < 5, True, "five verbs of root take less than 5 s")
+        equal(time.monotonic() - begun < 9, True, "five verbs of root take less than polkit is waited for")
         monitor.signals("none")
         equal(monitor.seen("CheckAuthorization"), [], "what polkit is asked")
 
