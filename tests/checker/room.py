@@ -44,8 +44,8 @@ def key_file(probes):
     return "".join(f"[{n}]\n" + "".join(f"{k}={value(v)}\n" for k, v in probe.items()) for n, probe in enumerate(probes))
 
 
-def probe(kind, interval=60, timeout=5, **more):
-    """Times in seconds. The interval is long, so that there is one report, unless a test says otherwise."""
+def probe(kind, interval=60, timeout=20, **more):
+    """Times in seconds. Unless a test says otherwise the interval is long, for one report alone, and the timeout as a busy machine needs it."""
     return {"Type": kind, "IntervalUSec": int(interval * 1e6), "TimeoutUSec": int(timeout * 1e6), **more}
 
 
@@ -109,7 +109,7 @@ class Checker:
         self.status = None
         self.reports = []
 
-    def report(self, timeout=20.0, number=None):
+    def report(self, timeout=60.0, number=None):
         """The next report, of this probe."""
         deadline = time.monotonic() + timeout
         while True:
@@ -127,7 +127,7 @@ class Checker:
     def said(self):
         return os.pread(self.stderr.fileno(), 10000, 0).decode(errors="replace")
 
-    def end(self, timeout=10.0):
+    def end(self, timeout=30.0):
         """Awaits the end; its exit status, or minus a signal."""
         def ended():
             if self.status is None:

@@ -103,10 +103,10 @@ def test_where_capset_is_forbidden_capabilities_are_gone_all_the_same():
 def test_a_command_that_hangs_is_killed_with_its_group_at_the_timeout():
     mark = "31536001"
     # the first one is older: were it not for the group, what the second leaves might be its daemon
-    with checker(shell("sleep 3600", timeout=3600), shell(f"echo waiting for a lock; sleep {mark} & sleep {mark}; :", timeout=0.5)) as c:
+    with checker(shell("sleep 3600", timeout=3600), shell(f"echo waiting for a lock; sleep {mark} & sleep {mark}; :", timeout=3)) as c:
         r = c.report()
-        expect(r, BAD, "killed after 500ms: waiting for a lock")
-        check(0.4 < r.when - c.started < 5, f"after {r.when - c.started} s")
+        expect(r, BAD, "killed after 3s: waiting for a lock")
+        check(2.9 < r.when - c.started < 10, f"after {r.when - c.started} s")
         wait(lambda: not room.running(mark), "the end of the group")
 
 
@@ -164,9 +164,9 @@ def children_of(pid):
 def test_daemons_of_a_command_that_is_killed_are_killed_too():
     mark, out = "31536004", room.path("born")
     p = daemonizing(mark, out, "sleep 3600")
-    p["TimeoutUSec"] = 2000000
+    p["TimeoutUSec"] = 6000000
     with checker(p) as c:
-        expect(c.report(), BAD, "killed after 2s")
+        expect(c.report(), BAD, "killed after 6s")
         check(os.path.exists(out), "there was no daemon")
         wait(lambda: not room.running(mark), "the end of the daemons")
 
@@ -196,7 +196,7 @@ def test_a_line_without_end_is_cut():
 
 
 def test_endless_output_does_not_slow_the_other_probes_nor_burn_a_processor():
-    noise = [command("/usr/bin/yes", "no end", timeout=3, interval=3600) for _ in range(4)]
+    noise = [command("/usr/bin/yes", "no end", timeout=6, interval=3600) for _ in range(4)]
     with checker(*noise, shell("echo quick", interval=0.1)) as c:
         times = []
         while True:
@@ -204,9 +204,9 @@ def test_endless_output_does_not_slow_the_other_probes_nor_burn_a_processor():
             if r.number < 4:
                 break
             times.append(r.when)
-        expect(r, BAD, "killed after 3s: no end")
-        check(len(times) >= 10, f"only {len(times)} other reports in 3 s")
-        check(room.cpu_seconds(c.pid) < 0.7, f"{room.cpu_seconds(c.pid)} s of processor time")
+        expect(r, BAD, "killed after 6s: no end")
+        check(len(times) >= 10, f"only {len(times)} other reports in 6 s")
+        check(room.cpu_seconds(c.pid) < 1.4, f"{room.cpu_seconds(c.pid)} s of processor time")
         check(room.resident_kib(c.pid) < 200000, f"{room.resident_kib(c.pid)} KiB")
 
 
@@ -252,12 +252,12 @@ def test_a_command_that_cannot_be_killed_is_reported_and_not_started_again():
     group, starts, thawed = f"{freezer}/vipd-{os.path.basename(room.tmp)}", room.path("starts"), room.path("thawed")
     os.mkdir(group)
     try:
-        with checker(shell(f"echo $$ >> {starts}; [ -e {thawed} ] || exec sleep 1000", interval=0.1, timeout=2)) as c:
+        with checker(shell(f"echo $$ >> {starts}; [ -e {thawed} ] || exec sleep 1000", interval=0.1, timeout=6)) as c:
             # by us: no command may write there
             for name, text in (("cgroup.procs", wait(lambda: started(starts), "that it runs")), ("freezer.state", "FROZEN")):
                 with open(f"{group}/{name}", "w", encoding="ascii") as f:
                     f.write(text)
-            expect(c.report(), BAD, "killed after 2s")
+            expect(c.report(), BAD, "killed after 6s")
             for _ in range(3):
                 expect(c.report(), BAD, "the last run was killed, and is still there")
             check(len(started(starts).split()) == 1, "it was started again")

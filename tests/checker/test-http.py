@@ -79,7 +79,7 @@ def test_of_a_long_body_the_first_64_kib_count_and_the_report_says_so():
 def test_an_expression_that_takes_for_ever_is_bad_and_delays_no_other_probe():
     # quadratic at least, over a body that a server chose
     with Server(answer(b"a" * 65000 + b"!ok")) as s:
-        with checker(http(url(s), Expect=r"\w+\w+\w+\s*=\s*ok", timeout=1.5, interval=3600), shell(":", interval=0.1)) as c:
+        with checker(http(url(s), Expect=r"\w+\w+\w+\s*=\s*ok", timeout=4, interval=3600), shell(":", interval=0.1)) as c:
             others = []
             while True:
                 r = c.report()
@@ -170,7 +170,7 @@ def test_a_body_that_trickles_is_bad_after_the_timeout():
         while True:
             connection.sendall(b"ready\n")
             time.sleep(0.02)
-    expect(get(trickle, Expect="ready", timeout=0.5), BAD, "200 Fine, but not complete within 500ms")
+    expect(get(trickle, Expect="ready", timeout=3), BAD, "200 Fine, but not complete within 3s")
 
 
 def test_what_the_server_says_cannot_break_the_line():
@@ -277,7 +277,7 @@ def test_each_probe_is_a_connection_of_its_own_and_none_is_left_open():
         n_files = len(os.listdir(f"/proc/{c.pid}/fd"))
         for _ in range(100):
             check(c.report().outcome == GOOD, c.reports[-1])
-        check(s.n_connections >= 119, f"{s.n_connections} connections for 120 probes")
+        wait(lambda: s.n_connections >= 119, lambda: f"{s.n_connections} connections for 120 probes")
         check(len(os.listdir(f"/proc/{c.pid}/fd")) <= n_files + 4, "descriptors are left open")
 
 

@@ -17,7 +17,7 @@ def test_first_probes_come_at_once_and_are_spread():
     log = room.path("log")
     with checker(*(shell(f"date +%s%N >> {log}.{n}") for n in range(10))) as c:
         for _ in range(10):
-            check(c.report().when - c.started < 3, c.reports)
+            check(c.report().when - c.started < 20, c.reports)
     times = []
     for n in range(10):
         with open(f"{log}.{n}", encoding="ascii") as f:
@@ -26,15 +26,13 @@ def test_first_probes_come_at_once_and_are_spread():
 
 
 def test_the_interval_is_kept_with_jitter():
-    with Server(lambda c: None) as s, checker(tcp(f"127.0.0.1:{s.port}", interval=0.2)) as c:
-        times = [c.report().when for _ in range(41)]
-    gaps = [b - a for a, b in zip(times, times[1:])]
+    with Server(lambda c: None) as s, checker(tcp(f"127.0.0.1:{s.port}", interval=0.5)) as c:
+        times = [c.report().when for _ in range(26)]
+    gaps = sorted(b - a for a, b in zip(times, times[1:]))
     mean = sum(gaps) / len(gaps)
-    check(0.18 < mean < 0.28, f"{mean} s between reports")
-    check(min(gaps) > 0.15, f"{min(gaps)} s")
-    late = sorted(gaps)
     # within +-10 %, and not all the same; but a busy machine may be late
-    check(late[len(late) // 2] < 0.25 and late[5] < 0.198 and late[-5] > 0.202, late)
+    check(0.45 < mean < 0.7, f"{mean} s between reports")
+    check(0.44 < gaps[len(gaps) // 2] < 0.65 and gaps[3] < 0.495 and gaps[-4] > 0.505, gaps)
 
 
 def test_two_probes_do_not_march_in_step():
@@ -49,11 +47,11 @@ def test_two_probes_do_not_march_in_step():
 
 def test_one_slow_probe_delays_no_other():
     with Server(silent) as s:
-        with checker(http(f"http://127.0.0.1:{s.port}/", timeout=2), shell("sleep 60", timeout=2), shell(":", interval=0.1)) as c:
+        with checker(http(f"http://127.0.0.1:{s.port}/", timeout=6), shell("sleep 60", timeout=6), shell(":", interval=0.1)) as c:
             n = 0
             while (r := c.report()).number == 2:
                 n += 1
-            check(n >= 10, f"{n} reports in 2 s")
+            check(n >= 10, f"{n} reports in 6 s")
             check(r.outcome == BAD, r)
 
 
@@ -96,7 +94,7 @@ def test_when_vipd_is_gone_everything_is_killed_at_once():
         started = time.monotonic()
         c.ours.close()
         check(c.end() == 0, f"{c.status} {c.said()}")
-        check(time.monotonic() - started < 5, "it took its time")
+        check(time.monotonic() - started < 20, "it took its time")
         check(not room.running(mark), f"left: {room.running(mark)}")
 
 
@@ -144,7 +142,7 @@ def test_it_dies_with_its_starter_even_if_the_socket_stays_open():
 
 def test_a_reader_that_is_slow_costs_reports_and_nothing_else():
     with Server(lambda c: None) as s, checker(tcp(f"127.0.0.1:{s.port}", interval=0.01)) as c:
-        wait(lambda: s.n_connections > 700, "connections", 60)  # more than the socket holds: 10 datagrams by default, or its buffer
+        wait(lambda: s.n_connections > 700, "connections", 200)  # more than the socket holds: 10 datagrams by default, or its buffer
         queued = 0
         c.ours.setblocking(False)
         try:

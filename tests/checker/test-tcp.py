@@ -87,7 +87,8 @@ def test_a_name_server_that_does_not_answer_delays_no_other_probe():
                         failed += 1
                 gap = max(b - a for a, b in zip(times, times[1:]))
                 check(failed >= 4, f"{failed} reports on names")
-                check(gap < 1.5, f"{gap} s without a report of another probe")
+                # a resolver would wait for 5 s
+                check(gap < 4, f"{gap} s without a report of another probe")
                 deaf.setblocking(False)
                 check(deaf.recv(512), "nobody asked")
         finally:
