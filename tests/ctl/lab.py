@@ -53,7 +53,7 @@ class Result:
         return f"exit code {self.code}\n{self.out}{self.err}"
 
 
-def vipctl(*argv, user="root", env=None, timeout=30):
+def vipctl(*argv, user="root", env=None, timeout=60):
     """In pipes."""
     r = subprocess.run([*bus.as_user(user), VIPCTL, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                        timeout=timeout, env=environment(**(env or {})))
@@ -89,7 +89,7 @@ class Terminal:
         self.text += text
         return text
 
-    def until(self, condition, what, timeout=20.0):
+    def until(self, condition, what, timeout=60.0):
         deadline = time.monotonic() + timeout
         while not condition(self.text):
             if self.take(0.2) is None or time.monotonic() > deadline:
@@ -99,7 +99,7 @@ class Terminal:
     def send(self, text):
         os.write(self.fd, text.encode())
 
-    def finish(self, timeout=30.0):
+    def finish(self, timeout=60.0):
         deadline = time.monotonic() + timeout
         while self.take(0.2) is not None:
             if time.monotonic() > deadline:
@@ -153,7 +153,7 @@ class Stream:
 
     def __exit__(self, *unused):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def lines(self):
         return [line for line in read(self.path).split("\n")[:-1] if line]

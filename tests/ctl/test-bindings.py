@@ -108,7 +108,7 @@ def test_shell_loop():
         wait(follows, lambda: f"both changes; there is {read('/run/loop')!r}", 20)
     finally:
         os.killpg(loop.pid, 15)
-        loop.wait(10)
+        loop.wait(30)
 
 
 def test_python_with_dasbus():
@@ -161,7 +161,7 @@ class Desktop:
     def __exit__(self, *unused):
         for process in reversed(self.processes):
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
 
 def test_desktop_notification():
@@ -173,7 +173,8 @@ def test_desktop_notification():
         wait(lambda: connections() - before, "it listens")
         there_and_back()
         try:
-            wait(lambda: "web is here" in read("/run/desktop/shown"), "both changes are shown", 20)
+            last = "web is here", "192.0.2.10/32: promoted"
+            wait(lambda: all(text in read("/run/desktop/shown") for text in last), "both changes are shown", 20)
         except AssertionError as error:
             raise AssertionError(f"{error}; there is {read('/run/desktop/shown')!r}") from None
         shown = read("/run/desktop/shown")

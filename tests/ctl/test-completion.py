@@ -133,7 +133,7 @@ def test_fish_completes_verbs_options_names_and_states():
     os.makedirs("/run/home", exist_ok=True)
 
     def offers(typed):
-        r = subprocess.run(["fish", "--command", f"complete --do-complete {typed!r}"], capture_output=True, text=True, check=True, timeout=30,
+        r = subprocess.run(["fish", "--command", f"complete --do-complete {typed!r}"], capture_output=True, text=True, check=True, timeout=60,
                            env=environment(HOME="/run/home", PATH=f"/run/bin:{environment()['PATH']}"))
         return {line.split("\t")[0].split("=")[-1].rstrip("/").split("/")[-1] for line in r.stdout.split("\n") if line}
 
@@ -146,7 +146,7 @@ def test_without_a_daemon_there_are_no_names_and_no_noise():
     try:
         for argv in (["bash", "-c", ". /usr/share/bash-completion/completions/vipctl; COMP_WORDS=(vipctl demote ''); COMP_CWORD=2; _vipctl; "
                       "echo \"${COMPREPLY[@]}\""], ["fish", "--command", "complete --do-complete 'vipctl demote '"]):
-            r = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30,
+            r = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60,
                                env=environment(HOME="/run/home", PATH=f"/run/bin:{environment()['PATH']}"))
             equal((r.stdout.strip(), r.stderr), ("", ""), f"what {argv[0]} says")
     finally:
