@@ -59,8 +59,18 @@ class Container(net.Vipd):
     def reason(self, name="vip"):
         return super().reason(name)
 
-    def wait_state(self, state, name="vip", timeout=15.0):
+    def wait_state(self, state, name="vip", timeout=40.0):
         super().wait_state(state, name, timeout)
+
+    def wait_line(self, pattern, timeout=40.0, since=0):
+        return super().wait_line(pattern, timeout, since)
+
+    def wait_reason(self, reason):
+        """What the log says comes through podman, a moment later."""
+        wait(lambda: self.reason() == reason, lambda: f"{self.label}: {reason}: {self.text()}")
+
+    def end(self, timeout=40.0):
+        return super().end(timeout)
 
     def transitions(self, name="vip", since=0):
         return super().transitions(name, since)
@@ -125,7 +135,7 @@ class Lab(net.Lab):
                 p.end()
         run("podman", "stop", "--all", "--time=9")
         # podman's own processes leave theirs a moment later
-        wait(lambda: not remove_groups({PARENT}), "control groups empty", 5)
+        wait(lambda: not remove_groups({PARENT}), "control groups empty", 20)
 
 
 def remove_groups(names):
