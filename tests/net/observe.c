@@ -273,6 +273,8 @@ int main(void) {
 
         /* read promptly, so that the times are those of the events; without it they are only later, not wrong in order */
         (void) sched_setscheduler(0, SCHED_FIFO, &parameter);
+        /* what is told is told with everything that was there before it, or nobody could wait for a mark */
+        (void) setvbuf(stdout, NULL, _IOFBF, 1 << 20);
         printf("{\"t\":%" PRId64 ",\"kind\":\"ready\"}\n", clock_usec(CLOCK_BOOTTIME));
         for (;;) {
                 fflush(stdout);
