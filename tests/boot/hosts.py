@@ -36,6 +36,7 @@ DENIED = ("Access denied", "Interactive authentication", "AccessDenied", "Intera
 UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"  # SD_MESSAGE_UNIT_STARTED
 GROUPS = "/sys/fs/cgroup"
 BOOT_TIMEOUT = 60.0
+READ_USEC = 20_000  # how late the event of an address may be read where the machine has time
 # what a container has no use for, and what would only make noise
 MASKED = ["networking.service", "console-getty.service", "getty@tty1.service", "systemd-logind.service", "e2scrub_reap.service",
           "systemd-pstore.service"]
@@ -96,6 +97,7 @@ class Node(net.Host):
         self.nspawn = None
         self.n_boots = 0
         self.has_networkd = False
+        self.has_journald = True  # False: it stands still, and nobody can wait for it
         for path in ("layer", "layer/up", "layer/work", "root"):
             os.mkdir(f"{self.room}/{path}")
             if path == "layer":
@@ -301,13 +303,23 @@ class Node(net.Host):
         wait(lambda: self.state(instance) == state, lambda: f"{instance} on {self.name} is {state}, not {self.state(instance)}",
              timeout, every=0.02)
 
+    def sync_journal(self):
+        """Returns when journald has written all that was sent to it before, however late it comes to that."""
+        leader = self.leader()
+        if leader and self.has_journald:
+            run("nsenter", f"--target={leader}", "--all", "--", "journalctl", "--sync", fail=False, env=ENVIRONMENT, cwd="/")
+
     def journal(self, *matches, since=0):
-        """Entries as dictionaries of their fields, in order, over all boots. Read from the files, so it needs no running host.
-        since: CLOCK_BOOTTIME in microseconds, as now() says it."""
+        """Entries as dictionaries of their fields, in order, over all boots. Read from the files, so it needs no running host; one that runs has
+        written all that was said by now. since: CLOCK_BOOTTIME in microseconds, as now() says it, of when it was said; journald may have taken it
+        later."""
+        self.sync_journal()
         argv = ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--quiet", "--no-pager", *matches]
+        began = time.time() - (now() - since) / 1e6
         if since:
-            argv.append(f"--since=@{time.time() - (now() - since) / 1e6:.6f}")
-        return [json.loads(line) for line in run(*argv).stdout.splitlines()]
+            argv.append(f"--since=@{began:.6f}")
+        found = [json.loads(line) for line in run(*argv).stdout.splitlines()]
+        return [e for e in found if not since or int(e.get("_SOURCE_REALTIME_TIMESTAMP", e["__REALTIME_TIMESTAMP"])) >= began * 1e6]
 
     def transitions(self, instance="web", since=0):
         """What the journal says of an instance's states: (old, new, reason)."""
@@ -376,6 +388,24 @@ class BootLab(net.Lab):
         self.observer.sync()
         return self.observer.changes(address, since)
 
+    def check_bow_out(self, node, since):
+        """The node dropped the address, then said so. The event of an address has the time of its reading, which on a busy machine is a later one;
+        but the witness reads those first, so one that it had read before the packet came before it."""
+        self.observer.sync()
+        events = list(self.observer.events)
+        said = next((k for k, e in enumerate(events) if e.kind == "carp" and e.port == node.name and e.t >= since and
+                     (e.advbase, e.advskew) == (255, 255)), None)
+        check(said is not None, f"no bow-out of {node.name}")
+        of_node = [(k, e) for k, e in enumerate(events) if e.kind == "address" and e.address == VIP and e.nsid == node.number]
+        held = [e.present for k, e in of_node if k < said]
+        lost = next(e.t for k, e in of_node if e.t >= since and not e.present)
+        check(held[-1:] == [False] or events[said].t > lost - READ_USEC, f"dropped {lost}, bow-out {events[said].t}")
+
+    def handed_over(self, heir):
+        """Awaits it: at once by a bow-out, not by the silence after it."""
+        wait(lambda: self.holder() == heir.number, f"{heir.name} holds the address")
+        check(heir.get("Reason") == "bow-out", heir.get("Reason"))
+
     def check_never_together(self, number, address=VIP):
         """No instant in which this host and another one held the address."""
         self.observer.sync()
@@ -391,7 +421,7 @@ class BootLab(net.Lab):
     def lossless(self, node, client, vip=VIP):
         """What is done inside costs the master's clients nothing: no packet, no event of the address, no change of state on any
         host, no bow-out."""
-        check(client.ping(vip), "the client reaches the address")
+        wait(lambda: client.ping(vip), "the client reaches the address")
         began, probe = now(), client.probe(vip, interval_us=1000)
         yield
         report = probe.finish()

@@ -23,6 +23,7 @@ def test_a_user_without_rights_is_refused_each_verb(lab):
     n1, _ = lab.booted(1)
     n1.run("useradd", "alice")
     n1.wait_state("master")
+    wait(lambda: lab.holder() == 1, "the address")
     began = now()
     for verb in VERBS:
         result = call(n1, "alice", *verb)

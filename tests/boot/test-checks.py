@@ -17,6 +17,9 @@ LATE_USEC = 2_000_000  # an advert of AdvBase=1 that came so long after the one 
 QUICK = {"Interval": "100ms", "Timeout": "100ms"}
 SECOND = {"Interval": "1s", "Timeout": "1s"}  # patience with Fall=3: 4 s
 PATIENCE_USEC = 4_000_000
+# where nothing may fail however busy the machine is: patience with Fall=3: 13 s
+PATIENT = {"Interval": "1s", "Timeout": "10s"}
+PATIENT_SEC = 13
 
 
 def of(name, **keys):
@@ -189,7 +192,7 @@ def test_a_unit_by_another_name(lab):
     n1.systemctl("start", "other")
     wait_check(n1, "passing", "thing", "active")
     # a name that it gets while it is looked at
-    check(said(n1, "late")[0] == "failing", said(n1, "late"))
+    wait_check(n1, "failing", "late")
     os.symlink("thing.service", f"{n1.root}/etc/systemd/system/late.service")
     n1.systemctl("daemon-reload")
     wait_check(n1, "passing", "late", "active")
@@ -208,7 +211,7 @@ def test_rise_fall_and_interval(lab):
         n1.systemctl(verb, "thing")
         wait_check(n1, state)
         took = now() - began
-        check((n - 1) * 1e6 - 50_000 < took < (n - 1) * 1e6 + 2_000_000, f"{verb}: {state} after {took} us")
+        check((n - 1) * 1e6 - 50_000 < took < (n - 1) * 1e6 + 5_000_000, f"{verb}: {state} after {took} us")
         after = statistics(n1)
         counted = {name: after[name] - before[name] for name in after}
         check(counted == {"check-samples-good": good, "check-samples-bad": bad, "check-transitions": 1, "checker-starts": 0}, counted)
@@ -257,7 +260,7 @@ def follows(node):
 
 
 def test_what_becomes_of_systemd_and_the_bus(lab):
-    n1, n2, _ = lab.elected(2, with_thing, CARP_Preempt="yes", **unit_check(**SECOND))
+    n1, n2, _ = lab.elected(2, with_thing, CARP_Preempt="yes", **unit_check(**PATIENT))
     wait_check(n1, "passing")
     wait_check(n2, "passing")
     began = now()
@@ -265,7 +268,7 @@ def test_what_becomes_of_systemd_and_the_bus(lab):
         n1.systemctl(*act)
         # the bus is back with us on it, and nothing has been lost meanwhile
         wait_check(n1, "passing", "thing", "active")
-    hold(lambda: n1.get("Demotion") == 0, "and stays", 4.5)
+    hold(lambda: n1.get("Demotion") == 0, "and stays", PATIENT_SEC + 0.5)
     check(told(n1, "FAILED", since=began) == [], told(n1, "FAILED", since=began))
     check_quiet(lab, n1, began)
     follows(n1)
@@ -329,8 +332,7 @@ def test_released_however_alone(lab):
     wait(lambda: lab.holder() is None, "given up")
     n1.wait_role("backup")
     check((n1.state(), n1.get("Reason"), n1.get("Demotion")) == ("backup", "health", 0), f"{n1.state()} {n1.get('Reason')}")
-    lost = next(t for t, _, present in lab.changes(began) if not present)
-    check(lab.bow_outs(n1, began) and lab.bow_outs(n1, began)[0] > lost - 20_000, "the address, then the bow-out")
+    lab.check_bow_out(n1, began)
     refused = n1.call("Promote")
     check(refused.returncode != 0 and "cannot be master now" in refused.stderr, refused.stderr)
     hold(lambda: lab.holder() is None, "and stays so", 4)
@@ -364,8 +366,8 @@ def test_a_restart_with_passing_checks_loses_nothing(lab):
     def prepare(node):
         with_thing(node)
         serving(node)
-    n1, n2, client = lab.elected(2, prepare, CARP_Preempt="yes", **unit_check(**SECOND, OnFailure="release"),
-                                 **of("site", Type="http", URL="http://127.0.0.1/health", Expect="well$", **SECOND))
+    n1, n2, client = lab.elected(2, prepare, CARP_Preempt="yes", **unit_check(**PATIENT, OnFailure="release"),
+                                 **of("site", Type="http", URL="http://127.0.0.1/health", Expect="well$", **PATIENT))
     for node in n1, n2:
         wait_check(node, "passing")
         wait_check(node, "passing", "site")
@@ -376,7 +378,7 @@ def test_a_restart_with_passing_checks_loses_nothing(lab):
             wait_check(n1, "passing", "thing", "active")
             wait_check(n1, "passing", "site", "200 OK")
         # none that was trusted over the restart is forgotten afterwards
-        hold(lambda: n1.get("Demotion") == 0, "no demotion", 5)
+        hold(lambda: n1.get("Demotion") == 0, "no demotion", PATIENT_SEC + 1)
     check_adverts_in_time(lab, n1, began)
     check([told(n1, kind, name, began) for kind in ("FAILED", "PASSED") for name in ("thing", "site")] == [[]] * 4, "nothing to say")
     check(checker(n1), "and it is probed")
@@ -503,14 +505,14 @@ def test_probes_work_in_the_sandbox_of_the_service(lab):
         serving(node)
         node.write("/usr/local/bin/probe", PROBE, mode=0o755)
         node.write("/usr/local/bin/fail", "#!/bin/sh\necho no luck, $1 >&2\nexit 3\n", mode=0o755)
-    n1, client = lab.booted(1, prepare, **of("site", Type="http", URL="http://127.0.0.1/health", Expect="^all: w(.)ll$", **SECOND),
-                            **of("wrong", Type="http", URL="http://127.0.0.1/health", Expect="ill", **SECOND),
-                            **of("gone", Type="http", URL="http://127.0.0.1/gone", **SECOND),
-                            **of("named", Type="http", URL="http://localhost/health", **SECOND),
-                            **of("port", Type="tcp", Address="127.0.0.1:80", **SECOND),
-                            **of("closed", Type="tcp", Address="127.0.0.1:81", **SECOND),
-                            **of("probe", Type="command", Command="/usr/local/bin/probe", **SECOND),
-                            **of("fail", Type="command", Command='/usr/local/bin/fail "my friend"', **SECOND))
+    n1, client = lab.booted(1, prepare, **of("site", Type="http", URL="http://127.0.0.1/health", Expect="^all: w(.)ll$", **PATIENT),
+                            **of("wrong", Type="http", URL="http://127.0.0.1/health", Expect="ill", **PATIENT),
+                            **of("gone", Type="http", URL="http://127.0.0.1/gone", **PATIENT),
+                            **of("named", Type="http", URL="http://localhost/health", **PATIENT),
+                            **of("port", Type="tcp", Address="127.0.0.1:80", **PATIENT),
+                            **of("closed", Type="tcp", Address="127.0.0.1:81", **PATIENT),
+                            **of("probe", Type="command", Command="/usr/local/bin/probe", **PATIENT),
+                            **of("fail", Type="command", Command='/usr/local/bin/fail "my friend"', **PATIENT))
     uid = n1.run("id", "-u", "vipd").stdout.strip()
     nothing = "0" * 16
     for name, state, output in (
@@ -518,13 +520,12 @@ def test_probes_work_in_the_sandbox_of_the_service(lab):
             ("wrong", "failing", "200 OK, but the body is not as expected"), ("gone", "failing", "status 404, expected 200-299"),
             ("closed", "failing", "connection refused"), ("fail", "failing", "exit status 3: no luck, my friend"),
             ("probe", "passing", f"exit status 0: Uid={uid} CapPrm={nothing} CapEff={nothing} CapAmb={nothing} NoNewPrivs=1 /")):
-        wait_check(n1, state, name)
-        check(said(n1, name) == (state, output), f"{name}: {said(n1, name)}")
+        wait_check(n1, state, name, output)
     n1.wait_state("master")
     wait(lambda: lab.holder() == 1, "and it holds its address")
     n1.systemctl("stop", "nginx")
-    wait_check(n1, "failing", "site")
-    wait_check(n1, "failing", "port")
+    wait_check(n1, "failing", "site", "connection refused")
+    wait_check(n1, "failing", "port", "connection refused")
     n1.systemctl("start", "nginx")
     wait_check(n1, "passing", "site")
 
@@ -542,7 +543,7 @@ def lines_about_the_checker(node, since):
 
 
 def test_a_checker_that_is_killed_again_and_again(lab):
-    n1, _, client = probed(lab)
+    n1, _, client = probed(lab, **PATIENT)
     began = now()
     with lab.lossless(n1, client):
         for n in range(15):
@@ -576,9 +577,10 @@ def test_probes_that_nobody_makes_count_as_failed_in_the_end(lab):
     began = now()
     os.kill(checker(n1), signal.SIGKILL)
     wait_check(n1, "unknown", "site", "200 OK")
-    check(n1.get("Demotion") == 0 and n1.state() == "master", "the verdict lasts for a while")
     n2.wait_state("master")
-    check(now() - began > PATIENCE_USEC - 100_000, f"after {now() - began} us")
+    lab.observer.sync()
+    first = next(e.t for e in lab.observer.carp(n1, began, advskew=100))
+    check(first - began > PATIENCE_USEC - 100_000, f"demoted after {first - began} us, though the verdict lasts for a while")
     check(n1.get("Demotion") == 100 and said(n1, "site") == ("unknown", "200 OK"), said(n1, "site"))
     n1.run("mv", "/usr/libexec/vipd/away", "/usr/libexec/vipd/vipd-checker")
     n1.wait_state("master")

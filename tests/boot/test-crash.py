@@ -45,7 +45,8 @@ def came_back(node, process, since):
 
 def stays_backup(lab, node, master):
     node.listened(advskew=50 * (node.number - 1))
-    hold(lambda: lab.holder() == master and node.state() == "backup", f"{node.name} takes nothing back", 1)
+    # a renewal of the master's that a busy machine delayed is no matter of this one
+    hold(lambda: lab.observer.holders(VIP) <= {master} and node.state() == "backup", f"{node.name} takes nothing back", 1)
     lab.check_never_together(node.number)
 
 
@@ -143,7 +144,7 @@ def test_killed_again_and_again(lab):
 
 def test_stopped_by_a_signal(lab):
     """kill -STOP: the lease drops the address, and systemd's watchdog starts a new process."""
-    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=2s\n"))
+    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=6s\n"))
     began = now()
     process = kill(n1, signal.SIGSTOP)
     lost_usec(lab, began)
@@ -154,10 +155,10 @@ def test_stopped_by_a_signal(lab):
 
 
 def test_alive_to_the_watchdog(lab):
-    """Who works gives signs of life: with as little patience as this it would not live long without them."""
-    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=1s\n"))
+    """Who works gives signs of life: without them it would not outlive the patience of the watchdog, which has as much as a busy machine needs."""
+    n1, n2, _ = lab.elected(2, lambda node: node.drop_in("watchdog", "[Service]\nWatchdogSec=4s\n"))
     process = n1.process_id()
-    hold(lambda: n1.process_id() == process and lab.holder() == 1, "it lives", 4)
+    hold(lambda: n1.process_id() == process and n1.state() == "master", "it lives", 9)
 
 
 def test_killed_after_a_restart(lab):
@@ -191,9 +192,13 @@ def test_killed_during_a_restart(lab):
 
 def test_restarted_too_often(lab):
     """systemd refuses to start it once more: what the last one left to its successor is dropped, and others take over."""
-    n1, n2, _ = lab.elected(2, lambda node: node.hook("m.service"), VIP_Lease="no")
+    def prepare(node):
+        node.hook("m.service")
+        # however long each takes
+        node.drop_in("limit", "[Unit]\nStartLimitIntervalSec=10min\n")
+    n1, n2, _ = lab.elected(2, prepare, VIP_Lease="no")
     n1.wait_role("master", ["m.service"])
-    wait(lambda: n1.systemctl("restart", "vipd", fail=False).returncode != 0, "the last straw", 30)
+    wait(lambda: n1.systemctl("restart", "vipd", fail=False).returncode != 0, "the last straw", 60)
     check(n1.show("vipd.service", "Result") == "start-limit-hit", n1.show("vipd.service", "Result"))
     wait(lambda: lab.holder() == 2, "n2 holds the address alone")
     n1.wait_role(None, ["m.service"])
@@ -207,7 +212,7 @@ def test_a_restart_into_nothing(lab):
     """The new version does not start: what the old one left to it is dropped, and others take over."""
     n1, n2, _ = lab.elected(2, lambda node: node.hook("m.service"), **LONG_LEASE)
     n1.wait_role("master", ["m.service"])
-    n1.drop_in("broken", "[Service]\nExecStart=\nExecStart=false\n")
+    n1.drop_in("broken", "[Unit]\nStartLimitIntervalSec=10min\n[Service]\nExecStart=\nExecStart=false\n")
     began = now()
     n1.systemctl("restart", "vipd", fail=False)
     lost = lost_usec(lab, began)

@@ -82,7 +82,7 @@ def test_metrics_are_written_for_node_exporter(lab):
     check(n1.show(service, "ConditionResult") == "no", "without the directory it is skipped")
     n1.run("mkdir", "-p", directory)
     n1.systemctl("enable", "--now", "vipd-metrics.timer")
-    wait(lambda: 'vipd_state{name="web",state="master"} 1\n' in text(), lambda: f"the first file: {text()}")
+    wait(lambda: 'vipd_state{name="web",state="master"} 1\n' in text(), lambda: f"the first file: {text()}", 60)
     check("# TYPE vipd_adverts_sent_total counter\n" in text() and text().startswith("# HELP vipd_up "), text())
     written = os.stat(f"{n1.root}{directory}/vipd.prom")
     check((written.st_mode & 0o777, written.st_uid) == (0o644, os.stat(f"{n1.root}{directory}").st_uid), f"mode and owner {written}")
@@ -90,6 +90,7 @@ def test_metrics_are_written_for_node_exporter(lab):
     n1.systemctl("stop", "vipd-metrics.timer")
     wait(lambda: n1.active(service) == "inactive", "it is through")
     check(os.listdir(f"{n1.root}{directory}") == ["vipd.prom"], os.listdir(f"{n1.root}{directory}"))
+    n1.sync_journal()
     check(n1.run("journalctl", "-q", "-o", "cat", "-u", service).stdout == "", "what went well is not told")
 
     # as nobody in particular: the same command line, but for what it prints
@@ -101,6 +102,7 @@ def test_metrics_are_written_for_node_exporter(lab):
     n1.drop_in("who", "[Service]\nEnvironment=DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/nowhere\n", service)
     write(1)
     check(text().split("\n") == who, "a file that could not be made anew stays as it is")
+    n1.sync_journal()
     check("There is no system bus" in n1.run("journalctl", "-q", "-o", "cat", "-u", service).stdout, "why is in the journal")
     n1.drop_in("who", "", service)
 
@@ -153,8 +155,8 @@ def test_a_person_in_a_session_is_asked_for_the_password(lab):
                 return re.search(pattern, text)
 
             try:
-                wait(lambda: has("Password: "), lambda: f"alice is asked: {text}")
-                wait(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, "the agent listens")
+                wait(lambda: has("Password: "), lambda: f"alice is asked: {text}", 40)
+                wait(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, "the agent listens", 40)
                 os.write(terminal, f"{password}\n".encode())
                 code = wait(lambda: has(r"CODE (\d+)"), lambda: f"an answer: {text}", 40)[1]
             finally:
@@ -213,7 +215,7 @@ def test_the_manual_alone_sets_up_two_hosts_and_says_why_the_master_changed(lab)
     check(n2.get("Master") == n2.address and n1.get("Master") == n2.address, "both know who it is")
     wait(lambda: lab.holder("192.0.2.10") == 2, "and it has the address")
     wait(lambda: n1.transitions()[-1:] == [("master", "backup", "demoted")], "the journal has the change")
-    check(client.ping("192.0.2.10"), "a client reaches it")
+    wait(lambda: client.ping("192.0.2.10"), "a client reaches it")
     n2.wait_role("master", follow)
     n1.wait_role("backup", follow)
     for text in ("this host is master of web", "this host gives up web"):

@@ -31,7 +31,7 @@ def fill(text, entry):
 
 
 def happened(node, name, since=0):
-    return wait(lambda: node.journal(message_id(name), since=since), f"{name} in the journal")
+    return wait(lambda: node.journal(message_id(name), since=since), f"{name} in the journal", 20)
 
 
 def test_each_event_is_explained(lab):

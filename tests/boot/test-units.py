@@ -173,11 +173,11 @@ def flap(node, process, times):
 
 def quickest_flap_usec(node, since):
     """How long the shortest time as backup was, as the journal has it."""
-    times = [(int(e["__MONOTONIC_TIMESTAMP"]), e["VIPD_STATE"]) for e in node.journal(message_id("STATE_CHANGE"), since=since)]
+    times = [(int(e["_SOURCE_REALTIME_TIMESTAMP"]), e["VIPD_STATE"]) for e in node.journal(message_id("STATE_CHANGE"), since=since)]
     return min(b - a for (a, x), (b, y) in zip(times, times[1:]) if (x, y) == ("backup", "master"))
 
 
-SLOW_SECONDS = 0.3
+SLOW_SECONDS = 0.5
 
 
 def flapping(lab):
@@ -203,7 +203,7 @@ def test_master_backup_master_in_a_moment(lab):
         flap(n1, process, 1)
         n1.wait_role("master", *hooks)
     quickest = quickest_flap_usec(n1, began)
-    check(quickest < SLOW_SECONDS * 500_000, f"{quickest} us is no moment")
+    check(quickest < SLOW_SECONDS * 1_000_000, f"{quickest} us is no moment")
     for _ in range(5):
         os.kill(process, signal.SIGUSR2)
         n1.wait_state("backup")
@@ -305,7 +305,7 @@ def test_a_hanging_hook(lab):
     wait(n1.gate.reached, "it has begun", 30)
     wait(lambda: failures(n1) == [["slow.service", "hanging"]], lambda: f"FailedUnits {failures(n1)}")
     check(unit_lines(n1, "slow.service") == ["hanging"], "one line")
-    check(client.ping(), "the address is held")
+    wait(client.ping, "the address is held")
     hold(lambda: n1.state() == "master" and n2.state() == "backup", "the election is undisturbed", 3.5)
     check_adverts_in_time(lab, n1, began)
     n1.gate.open()
@@ -329,6 +329,7 @@ def test_a_failing_hook_costs_the_mastership(lab):
                            Takeover_OnUnitFailure="demote", Takeover_DemoteHold="1min")
     n2.write("/etc/well", "")
     wait(lambda: lab.holder() == 2, "n2 holds the address", 20)
+    n1.wait_state("backup")
     check(("master", "backup", "demoted") in n1.transitions(), n1.transitions())
     check(lab.bow_outs(n1), "with a bow-out")
     n2.wait_role("master", ["h.service"])
@@ -340,6 +341,7 @@ def test_a_hanging_hook_costs_the_mastership(lab):
     n1, n2, _ = lab.booted(2, prepare_gate("h.service"), Takeover_OnUnitFailure="demote", Takeover_UnitTimeout="1s",
                            Takeover_DemoteHold="1min")
     wait(lambda: lab.holder() == 2, "n2 holds the address", 20)
+    n1.wait_state("backup")
     check(unit_lines(n1, "h.service") == ["hanging"], "it hung")
     check(("master", "backup", "demoted") in n1.transitions(), n1.transitions())
 
@@ -379,7 +381,7 @@ def leaves_after_its_units(lab, act):
     act(n1)
     wait(n1.stop.reached, "the hook stops", 30)
     hold(lambda: lab.holder() == 1, "the address is held while the hook stops", 1.2)
-    check(not lab.bow_outs(n1, began) and client.ping(), "it answers, and says no farewell")
+    check(not lab.bow_outs(n1, began) and client.ping(timeout=10), "it answers, and says no farewell")
     check_adverts_in_time(lab, n1, began)
     opened = now()
     n1.stop.open()
@@ -432,20 +434,25 @@ def test_units_before_address_timeout(lab):
     lost = lab.changes(began)[0][0]
     check(1_000_000 <= lost - began < 6_000_000, f"given up {lost - began} us after the order")
     check(lab.bow_outs(n1, began), "with a bow-out")
-    check(n1.active("app.service") == "deactivating", "although the hook still stops")
+    wait(n1.stop.reached, "although the hook still stops", 30)
+    check(n1.active("app.service") == "deactivating", n1.active("app.service"))
 
 
 def test_units_before_address_timeout_of_a_stop(lab):
     """A hook that does not stop holds neither the address nor the service up."""
-    n1, n2, _ = units_first(lab, Takeover_UnitTimeout="8s")
+    n1, n2, _ = units_first(lab)
+    # only now, or a start that takes as long as a busy machine needs would be one that hangs
+    n1.configure(Takeover_UnitsBeforeAddress="yes", Takeover_UnitTimeout="2s")
+    n1.systemctl("reload", "vipd")
     began = now()
     n1.systemctl("stop", "vipd")
     stopped = now() - began
-    check(8_000_000 <= stopped < 30_000_000, f"stopped after {stopped} us")
+    check(2_000_000 <= stopped < 20_000_000, f"stopped after {stopped} us")
     lost = lab.changes(began)[0][0]
-    check(8_000_000 <= lost - began < 14_000_000, f"given up {lost - began} us after the order")
+    check(2_000_000 <= lost - began < 8_000_000, f"given up {lost - began} us after the order")
     check(n1.show("vipd.service", "Result") == "success" and lab.bow_outs(n1, began), "a clean end, with a bow-out")
-    check(n1.active("app.service") == "deactivating", "the hook still stops")
+    wait(n1.stop.reached, "the hook still stops", 30)
+    check(n1.active("app.service") == "deactivating", n1.active("app.service"))
     n1.stop.open()
     n1.wait_role(None, ["app.service"])
 
@@ -456,8 +463,8 @@ def test_units_before_address_failure_demotes(lab):
                            Takeover_OnUnitFailure="demote", Takeover_UnitsBeforeAddress="yes", Takeover_DemoteHold="1min")
     n2.write("/etc/well", "")
     wait(lambda: lab.holder() == 2, "n2 holds the address", 20)
+    n2.wait_active("h.service")
     check({number for _, number, _ in lab.changes(0)} == {2}, lab.changes(0))
-    check(n2.active("h.service") == "active", "its hook is up")
 
 
 def test_units_before_address_do_not_hold_a_preempted_master(lab):
@@ -468,7 +475,9 @@ def test_units_before_address_do_not_hold_a_preempted_master(lab):
     wait(lambda: not lab.observer.holders(VIP), "n1 dropped the address")
     n1.wait_state("backup")
     wait(n1.stop.reached, "the hook stops", 30)
-    check(now() - began < 10_000_000 and n1.active("app.service") == "deactivating", "the hook has not stopped yet")
+    check(n1.active("app.service") == "deactivating", "the hook has not stopped yet")
+    lost = next(t for t, number, present in lab.changes(began) if number == 1 and not present)
+    check(lost - began < 10_000_000, f"dropped after {lost - began} us, as if it had waited")
     check(not lab.bow_outs(n1, began), "no farewell")
     n2.start.open()
     wait(lambda: lab.holder() == 2, "n2 holds the address")
@@ -531,7 +540,7 @@ def test_without_the_rule(lab):
     began = now()
     demote(n1)
     wait(lambda: lab.holder() == 2, "n2 holds the address")
-    check(client.ping(), "the client reaches it")
+    wait(client.ping, "the client reaches it")
 
     def lines():
         return [e["MESSAGE"] for e in n1.journal("_SYSTEMD_UNIT=vipd.service", "PRIORITY=4", since=began)]
@@ -554,15 +563,15 @@ def test_systemd_stands_still(lab):
     os.kill(leader, signal.SIGSTOP)
     began = now()
     demote(n1)
-    wait(lambda: lab.holder() == 2, "n2 holds the address", 2)
+    lab.handed_over(n2)
     check(n1.state() == "backup", "it answers")
     promote(n1)
-    wait(lambda: lab.holder() == 1, "n1 holds the address", 2)
+    wait(lambda: lab.holder() == 1, "n1 holds the address")
     hold(lambda: lab.holder() == 1 and n1.state() == "master", "it goes on", 4)
     check_adverts_in_time(lab, n1, began)
-    check(client.ping(), "the client reaches it")
+    wait(client.ping, "the client reaches it")
     os.kill(process, signal.SIGUSR2)
-    wait(lambda: lab.holder() == 2, "n2 holds the address", 2)
+    lab.handed_over(n2)
     os.kill(leader, signal.SIGCONT)
     n1.wait_role("backup", *hooks)
     n2.wait_role("master", *hooks)
@@ -629,7 +638,7 @@ def test_vipd_cannot_be_kept_running(lab):
     """After its last attempt to start it, systemd stops what hangs on a role; once it runs again all is as it was."""
     n1, _ = lab.booted(1, lambda node: node.hook("m.service"))
     n1.wait_role("master", ["m.service"])
-    n1.drop_in("broken", "[Service]\nExecStart=\nExecStart=false\n")
+    n1.drop_in("broken", "[Unit]\nStartLimitIntervalSec=10min\n[Service]\nExecStart=\nExecStart=false\n")
     os.kill(n1.process_id(), signal.SIGKILL)
     wait(lambda: lab.holder() is None, "the address is gone")
     wait(lambda: n1.active("vipd.service") == "failed", "systemd gives up", 60)
