@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler
 
 import lab as L
-from lab import PREEMPTION_USEC, VIP, bus_call, check, hold, instance, median, now, run, statistics, wait
+from lab import PREEMPTION_USEC, VIP, check, hold, instance, median, now, run, statistics, wait
 
 # patient, as who is asked may be on a busy machine; what is down refuses at once
 FAST = {"Interval": "200ms", "Timeout": "5s", "Fall": 2, "Rise": 2}

@@ -7,7 +7,7 @@ import struct
 
 import carp
 import lab as L
-from lab import KEY, VIP, check, delta, hold, now, record, rejected, statistics, wait
+from lab import KEY, VIP, check, delta, now, record, rejected, statistics, wait
 
 VECTORS = os.path.join(L.HERE, "../vectors/carp-vectors-reject.json")
 
