@@ -217,6 +217,7 @@ def equal_ucarp(lab, vipd_host, ucarp_host):
     a = vipd_host.vipd()
     ucarp_host.ucarp()
     wait(lambda: lab.observer.holders(VIP) == {1, 2}, "two holders while parted")
+    a.wait_state("master")
     at = now()
     for n in (vipd_host, ucarp_host):
         n.isolate(False)
