@@ -27,15 +27,20 @@
 struct Notes {
         char *directory;
         AutoFd lock; /* or -errno: why there is none */
+        bool for_cleanup;
+        int told; /* the error that the last warning was about */
         GHashTable *missing; /* file -> text, as it is to be */
         sd_event_source *again;
 };
 
-/* The file is the owner's alone: whoever can open it can keep others from locking it. It is not written: where nothing can be, it locks all the same. */
+/* The file is the owner's alone: whoever can open it can keep others from locking it. It is not written: where nothing can be, it locks all the same.
+ * But NFS wants it open for writing (flock(2)). */
 static int lock(Notes *n, int flags) {
         g_autofree char *path = g_build_filename(n->directory, LOCK, NULL);
-        g_auto(AutoFd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+        g_auto(AutoFd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 
+        if (fd < 0 && errno == EROFS && (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+                errno = EROFS;
         n->lock = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : g_steal_fd(&fd);
         return MIN(n->lock, 0);
 }
@@ -65,7 +70,8 @@ static int put(const Notes *n, const char *file, const char *text) {
         return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error) ? 0 : -errno_of(error);
 }
 
-static void tell_missing(const Notes *n, int error) {
+static void tell_missing(Notes *n, int error) {
+        n->told = error;
         if (error == -ENOENT)
                 log_warning("%s does not exist: what is held is not noted there, and who cleans up after a crash will not find it; create it for this "
                             "user, or name another by --runtime-dir=",
@@ -87,17 +93,24 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         GHashTableIter iter;
         void *file, *text;
         int r = n->lock < 0 ? lock(n, O_CREAT) : 0;
+        bool locked = r >= 0;
 
         g_hash_table_iter_init(&iter, n->missing);
-        for (int left = FILES_PER_PASS; r >= 0 && left > 0 && g_hash_table_iter_next(&iter, &file, &text); left--) {
-                r = put(n, file, text);
-                if (r >= 0)
+        for (int left = FILES_PER_PASS; locked && left > 0 && g_hash_table_iter_next(&iter, &file, &text); left--) {
+                int error = put(n, file, text);
+
+                if (error >= 0)
                         g_hash_table_iter_remove(&iter);
+                else
+                        r = error;
         }
-        if (g_hash_table_size(n->missing) > 0)
-                rest(n, r < 0 ? AGAIN_USEC : 0);
-        else
+        if (g_hash_table_size(n->missing) == 0) {
                 log_notice("What is held is noted in %s now", n->directory);
+                return 0;
+        }
+        if (r < 0 && r != n->told)
+                tell_missing(n, r);
+        rest(n, r < 0 ? AGAIN_USEC : 0);
         return 0;
 }
 
@@ -147,7 +160,8 @@ int notes_lock(Notes *n) {
 }
 
 int notes_lock_for_cleanup(Notes *n) {
-        return lock(n, 0);
+        n->for_cleanup = true;
+        return lock(n, 0) == -EWOULDBLOCK ? -EWOULDBLOCK : 0;
 }
 
 void notes_set(Notes *n, const char *file, const char *text) {
@@ -155,11 +169,11 @@ void notes_set(Notes *n, const char *file, const char *text) {
 
         if (!n->directory)
                 return;
-        r = n->lock < 0 ? n->lock : put(n, file, text);
-        if (r >= 0) {
+        r = n->lock < 0 && !n->for_cleanup ? n->lock : put(n, file, text);
+        if (r >= 0)
                 g_hash_table_remove(n->missing, file);
+        if (r >= 0 || n->for_cleanup)
                 return;
-        }
         if (g_hash_table_size(n->missing) == 0) {
                 tell_missing(n, r);
                 rest(n, AGAIN_USEC);
@@ -167,14 +181,21 @@ void notes_set(Notes *n, const char *file, const char *text) {
         g_hash_table_replace(n->missing, g_strdup(file), g_strdup(text));
 }
 
-void notes_each(const Notes *n, NotesEach each, void *userdata) {
+static bool has_suffix(const char *file, const char *const *suffixes) {
+        for (; *suffixes; suffixes++)
+                if (g_str_has_suffix(file, *suffixes))
+                        return true;
+        return false;
+}
+
+void notes_each(const Notes *n, const char *const *suffixes, NotesEach each, void *userdata) {
         g_autoptr(GDir) dir = n->directory ? g_dir_open(n->directory, 0, NULL) : NULL;
         const char *file;
 
         while (dir && (file = g_dir_read_name(dir))) {
                 g_autofree char *path = g_build_filename(n->directory, file, NULL), *text = NULL;
 
-                if (g_file_get_contents(path, &text, NULL, NULL))
+                if (has_suffix(file, suffixes) && g_file_get_contents(path, &text, NULL, NULL))
                         each(userdata, file, text);
         }
 }

@@ -15,9 +15,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Notes, notes_free)
 /* Makes the files ours as long as n lives; where that cannot be done yet, it is later, and before anything is written. 0; -EWOULDBLOCK: they are
  * those of another process that lives, and not to be touched. Waits a second for whoever cleans up. */
 int notes_lock(Notes *n);
-/* The same for whoever cleans up, who does not wait, and makes no lock: -ENOENT: there are no such files, as nothing is written without it. */
+/* The same for whoever cleans up: does not wait, makes no lock, goes on where there is none, and tells nobody of what it cannot write. */
 int notes_lock_for_cleanup(Notes *n);
 
 void notes_set(Notes *n, const char *file, const char *text); /* text: NULL: there is to be no such file */
 typedef void (*NotesEach)(void *userdata, const char *file, const char *text);
-void notes_each(const Notes *n, NotesEach each, void *userdata); /* those that can be read; each may set them anew */
+/* Those with one of these suffixes (NULL: the last) that can be read; each may set them anew. Other files there are others' business. */
+void notes_each(const Notes *n, const char *const *suffixes, NotesEach each, void *userdata);

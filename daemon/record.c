@@ -137,10 +137,10 @@ static void sweep_note(void *userdata, const char *file, const char *text) {
         Sweep *s = userdata;
         g_autofree char *name = NULL;
 
-        if (g_str_has_suffix(file, ARP_SUFFIX))
+        if (g_str_has_suffix(file, ARP_SUFFIX)) {
                 inherit_arp(s->tools->arp_scope, file, text);
-        if (!g_str_has_suffix(file, SUFFIX))
                 return;
+        }
         s->name = name = g_strndup(file, strlen(file) - strlen(SUFFIX));
         s->link = NULL;
         s->kept = false;
@@ -154,7 +154,7 @@ unsigned record_sweep(Notes *notes, const RecordTools *tools, RecordKeep keep, v
         Sweep sweep = { .notes = notes, .tools = tools, .keep = keep, .userdata = userdata };
 
         macvlan_gather(tools->macvlans);
-        notes_each(notes, sweep_note, &sweep);
+        notes_each(notes, (const char *const[]) { SUFFIX, ARP_SUFFIX, NULL }, sweep_note, &sweep);
         macvlan_flush(tools->macvlans);
         return sweep.n;
 }
@@ -179,9 +179,8 @@ int record_clean_up(const char *runtime_dir) {
                 r = notes_new(&notes, event, runtime_dir);
         if (r >= 0)
                 r = notes_lock_for_cleanup(notes);
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
-        r = address_socket_new(&addresses);
+        if (r >= 0)
+                r = address_socket_new(&addresses);
         if (r >= 0)
                 r = macvlan_control_new(&macvlans, event);
         if (r >= 0)

@@ -34,6 +34,17 @@ def test_drops_what_is_left(lab):
     check(clean_up(n1).stderr == "", "nothing is left to be said")
 
 
+def test_drops_what_is_left_where_somebody_removed_the_lock(lab):
+    """And looks into nothing there that is not its own: a pipe would hold it up for ever."""
+    (n1,) = lab.nodes(1)
+    killed_master(n1)
+    os.unlink(f"{n1.room}/runtime/lock")
+    os.mkfifo(f"{n1.room}/runtime/pipe", 0o666)
+    os.chown(f"{n1.room}/runtime/pipe", L.UID, L.UID)
+    clean_up(n1, SERVICE_RESULT="signal")
+    check(not any(n1.holds(x) for x in ADDRESSES), "dropped")
+
+
 def test_a_clean_end_has_left_nothing(lab):
     """After a restart the addresses are the next process's, so nothing is touched."""
     (n1,) = lab.nodes(1)
