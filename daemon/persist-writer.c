@@ -25,6 +25,8 @@
  * directory, and what we began with was not what we had kept: so the child looks first whether the file is still as we left it. Knows no content. */
 
 #define OVERDUE_USEC (10 * USEC_PER_SEC)
+/* One of those that could not be written is tried again so often, and when it can, the next one at once. */
+#define AGAIN_USEC USEC_PER_SEC
 
 typedef struct Waiter {
         void (*done)(void *userdata, int error);
@@ -60,7 +62,8 @@ struct PersistWriter {
         GArray *writing_waiters;
         pid_t pid;
         bool killed, failing;
-        sd_event_source *child, *overdue;
+        unsigned n_failed;
+        sd_event_source *child, *overdue, *again;
 
         Drain drain;
 };
@@ -122,6 +125,7 @@ PersistWriter *persist_writer_free(PersistWriter *w) {
         tell_all(w, -ECANCELED);
         sd_event_source_disable_unref(w->child);
         sd_event_source_disable_unref(w->overdue);
+        sd_event_source_disable_unref(w->again);
         drain_clear(&w->drain);
         if (w->writing_waiters)
                 g_array_unref(w->writing_waiters);
@@ -236,6 +240,26 @@ static void note_written(PersistWriter *w, File *f, const char *text) {
         w->merged(w->userdata, f->name, w->found->text);
 }
 
+static void next(PersistWriter *w);
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        PersistWriter *w = userdata;
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, w->files);
+        while (g_queue_is_empty(&w->queue) && !w->writing && g_hash_table_iter_next(&iter, NULL, &value)) {
+                File *f = value;
+
+                if (!f->failed)
+                        continue;
+                f->waits = true;
+                g_queue_push_tail(&w->queue, f);
+        }
+        next(w);
+        return 0;
+}
+
 /* A disk that stays full is told once, and once that it is not any more. */
 static void finish(PersistWriter *w, File *f, int error) {
         g_autoptr(GArray) waiters = g_steal_pointer(&w->writing_waiters);
@@ -248,14 +272,17 @@ static void finish(PersistWriter *w, File *f, int error) {
         w->failing = error < 0;
         w->writing = NULL;
         w->pid = 0;
+        w->n_failed -= f->failed;
         f->failed = error < 0;
+        w->n_failed += f->failed;
+        w->again = sd_event_source_disable_unref(w->again);
+        if (w->n_failed > 0)
+                (void) sd_event_add_time_relative(w->event, &w->again, CLOCK_BOOTTIME, error < 0 ? AGAIN_USEC : 0, 1, on_again, w);
         /* who is told may put the next text, which is written at once */
         if (error == 0)
                 note_written(w, f, text);
         tell(waiters, error);
 }
-
-static void next(PersistWriter *w);
 
 static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata) {
         PersistWriter *w = userdata;
