@@ -442,10 +442,10 @@ class Node:
         return [fd for fd in os.listdir(path) if os.readlink(f"{path}/{fd}") == what]
 
     def memory(self):
-        """Resident bytes that are this process's own: what grows when it grows."""
+        """Resident bytes: all, and those of no file, as its pages come and go by what code was run last and what others need."""
         with contextlib.suppress(OSError), open(f"/proc/{self.vipd.pid}/smaps_rollup") as f:
             values = {line.split(":")[0]: int(line.split()[1]) for line in f if line.endswith("kB\n")}
-            return (values["Rss"] << 10, values["Private_Clean"] + values["Private_Dirty"] << 10)
+            return (values["Rss"] << 10, values["Anonymous"] << 10)
         return (0, 0)
 
     def refresh(self):
@@ -506,6 +506,10 @@ class Node:
         return found
 
 
+# The names of what helpers() lets it run.
+RUN_BY_VIPD = ("script", "sleep", "true")
+
+
 def helpers():
     """Keys for a vipd that has other processes: scripts, and vipd-checker with what it runs."""
     script = f"{L.ROOM}/script"
@@ -559,12 +563,17 @@ class World:
             n.bus = n.host.bus() if shape.bus else None
             n.start()
         self.converge()
-        # at the fewest: scripts and writers come and go
+        self.processes = self._expected_processes()
+
+    def _expected_processes(self):
+        """name -> how many there are whenever vipd runs nothing: its own, exactly, as one of its children has its name until it has executed its
+        program; and of ours those that stay."""
         samples = []
         for _ in range(20):
             samples.append(self.count_processes())
             time.sleep(0.02)
-        self.processes = {name: n for name in samples[0] if (n := min(s.get(name, 0) for s in samples))}
+        stay = {name: n for name in samples[0] if (n := min(s.get(name, 0) for s in samples)) and name not in RUN_BY_VIPD}
+        return {**stay, "vipd": len(self.nodes), **({"vipd-checker": len(self.nodes)} if self.shape.helpers else {})}
 
     # the segments
 
