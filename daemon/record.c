@@ -70,6 +70,21 @@ void record_parse(const char *text, RecordEach each, void *userdata) {
                         each(userdata, lines[0], lines[k], &prefix);
 }
 
+static bool read_number(const char *text, const char *prefix, unsigned *ret) {
+        guint64 n = 0;
+
+        if (!text || !g_str_has_prefix(text, prefix) || !g_ascii_string_to_unsigned(text + strlen(prefix), 10, 0, G_MAXINT, &n, NULL))
+                return false;
+        *ret = (unsigned) n;
+        return true;
+}
+
+bool record_parse_arp(const char *text, ArpSettings *ret) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
+
+        return read_number(lines[0], "arp_ignore ", &ret->ignore) && read_number(lines[1], "arp_announce ", &ret->announce);
+}
+
 typedef struct Sweep {
         Notes *notes;
         const RecordTools *tools;
@@ -100,24 +115,13 @@ void record_note_arp(Notes *notes, int ifindex, const ArpSettings *before) {
         notes_set(notes, file, text);
 }
 
-static bool read_number(const char *text, const char *prefix, unsigned *ret) {
-        guint64 n = 0;
-
-        if (!text || !g_str_has_prefix(text, prefix) || !g_ascii_string_to_unsigned(text + strlen(prefix), 10, 0, G_MAXINT, &n, NULL))
-                return false;
-        *ret = (unsigned) n;
-        return true;
-}
-
 /* It stays until it has been put back: arp_scope's owner forgets it. */
 static void inherit_arp(ArpScope *scope, const char *file, const char *text) {
         g_autofree char *number = g_strndup(file, strlen(file) - strlen(ARP_SUFFIX));
-        g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
         ArpSettings before;
         unsigned ifindex;
 
-        if (read_number(number, "", &ifindex) && read_number(lines[0], "arp_ignore ", &before.ignore) &&
-            read_number(lines[1], "arp_announce ", &before.announce))
+        if (read_number(number, "", &ifindex) && record_parse_arp(text, &before))
                 arp_scope_inherit(scope, (int) ifindex, &before);
 }
 

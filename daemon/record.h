@@ -20,6 +20,7 @@ void record_parse(const char *text, RecordEach each, void *userdata);
 
 /* IFINDEX.arp: how an interface's ARP was before a virtual MAC needed it otherwise; NULL: it is so again. */
 void record_note_arp(Notes *notes, int ifindex, const ArpSettings *before);
+bool record_parse_arp(const char *text, ArpSettings *ret); /* whether it is one */
 
 /* Does this process go on holding the address? */
 typedef bool (*RecordKeep)(void *userdata, const char *name, const char *interface, const IpPrefix *prefix);
