@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,9 +38,10 @@ UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"  # SD_MESSAGE_UNIT_STARTED
 GROUPS = "/sys/fs/cgroup"
 BOOT_TIMEOUT = 60.0
 READ_USEC = 20_000  # how late the event of an address may be read where the machine has time
-# what a container has no use for, and what would only make noise
+# what a container has no use for, and what would only make noise or cost time at each boot
 MASKED = ["networking.service", "console-getty.service", "getty@tty1.service", "systemd-logind.service", "e2scrub_reap.service",
-          "systemd-pstore.service"]
+          "systemd-pstore.service", "dev-hugepages.mount", "dev-mqueue.mount", "systemd-remount-fs.service", "systemd-tmpfiles-setup-dev.service",
+          "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service"]
 SYSTEM_CALLS = ["bpf", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat", "SYSTEMD_COLORS": "0"}
 
@@ -94,6 +96,7 @@ class Node(net.Host):
         self.root = f"{self.room}/root"
         self.group = f"{GROUPS}/{lab.identity}-{name}"
         self.console = f"{self.room}/console"
+        self.ready = None  # where its init says that it is up
         self.nspawn = None
         self.n_boots = 0
         self.has_networkd = False
@@ -172,13 +175,19 @@ class Node(net.Host):
                 run("ip", "link", "del", self.port)
             self.plug(configure=not self.has_networkd)
         self.n_boots += 1
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.room}/ready")
+        self.ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.ready.bind(f"{self.room}/ready")
         os.makedirs(self.group, exist_ok=True)
         argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.name}",
-                f"--network-namespace-path=/run/netns/{self.name}", "--register=no", "--keep-unit", "--console=read-only", "--boot",
+                f"--network-namespace-path=/run/netns/{self.name}", "--register=no", "--keep-unit", "--notify-ready=yes",
+                "--console=read-only", "--boot",
                 # as on a real host: units may raise their limits, IPAddressDeny= is enforced, and a process may deny itself files
                 "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_SYS_RESOURCE", f"--system-call-filter={' '.join(SYSTEM_CALLS)}",
                 *(f"systemd.mask={unit}" for unit in MASKED)]
-        environment = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+        environment = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
+                       "NOTIFY_SOCKET": f"{self.room}/ready"}
         group = self.group
 
         def enter_group():
@@ -199,9 +208,11 @@ class Node(net.Host):
     def wait_up(self):
         def up():
             check(self.nspawn.poll() is None, f"{self.name} ended while it booted")
-            said = self.leader() and self.run("systemctl", "is-system-running", fail=False).stdout.strip()
-            return said in ("running", "degraded")
-        wait(up, f"{self.name} is up", BOOT_TIMEOUT, every=0.02)
+            with contextlib.suppress(BlockingIOError):
+                return b"READY=1" in self.ready.recv(4096)
+        wait(up, f"{self.name} is up", BOOT_TIMEOUT)
+        # it would wait for us with all that it says of its jobs from now on
+        self.ready.close()
 
     def wait_down(self, timeout=30.0):
         """Awaits the end; returns the exit status of nspawn, 133 for a reboot."""
@@ -265,7 +276,7 @@ class Node(net.Host):
 
     def wait_active(self, *units, state="active", timeout=20.0):
         wait(lambda: set(self.actives(*units)) == {state},
-             lambda: f"{units} on {self.name} are {state}, not {self.actives(*units)}", timeout, every=0.02)
+             lambda: f"{units} on {self.name} are {state}, not {self.actives(*units)}", timeout)
 
     def wait_role(self, role, master_hooks=(), backup_hooks=(), instance="web", timeout=20.0):
         """Awaits that targets and hooks are those of the role: "master", "backup", or None for neither."""
@@ -276,7 +287,7 @@ class Node(net.Host):
             # one that was told to stop while it started has failed, which is stopped as well
             return all(state == "active" if of == role else state in ("inactive", "failed")
                        for of, state in zip(units.values(), self.actives(*units)))
-        wait(right, lambda: f"units of {role}: {dict(zip(units, self.actives(*units)))}", timeout, every=0.02)
+        wait(right, lambda: f"units of {role}: {dict(zip(units, self.actives(*units)))}", timeout)
 
     def process_id(self, unit="vipd.service"):
         """The main process of a unit, as this side of the process namespace numbers it."""
@@ -301,7 +312,7 @@ class Node(net.Host):
 
     def wait_state(self, state, instance="web", timeout=15.0):
         wait(lambda: self.state(instance) == state, lambda: f"{instance} on {self.name} is {state}, not {self.state(instance)}",
-             timeout, every=0.02)
+             timeout)
 
     def sync_journal(self):
         """Returns when journald has written all that was sent to it before, however late it comes to that."""

@@ -52,7 +52,7 @@ def wait_check(node, state, name="thing", output=None, instance="web", timeout=1
     def right():
         got = said(node, name, instance)
         return got and got[0] == state and output in (None, got[1])
-    wait(right, lambda: f"{name} on {node.name} is {state} ({output}), not {said(node, name, instance)}", timeout, every=0.02)
+    wait(right, lambda: f"{name} on {node.name} is {state} ({output}), not {said(node, name, instance)}", timeout)
 
 
 def statistics(node):
@@ -228,7 +228,7 @@ def test_a_unit_that_restarts_quickly_costs_nothing(lab):
     for _ in range(5):
         before = n1.show("thing.service", "InvocationID")
         os.kill(n1.process_id("thing.service"), signal.SIGKILL)
-        wait(lambda: n1.show("thing.service", "InvocationID") != before and n1.active("thing.service") == "active", "it is back", every=0.02)
+        wait(lambda: n1.show("thing.service", "InvocationID") != before and n1.active("thing.service") == "active", "it is back")
     wait_check(n1, "passing", "thing", "active")
     check(told(n1, "FAILED", since=began) == [] and n1.get("Demotion") == 0, told(n1, "FAILED", since=began))
     check_quiet(lab, n1, began)

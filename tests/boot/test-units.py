@@ -239,11 +239,11 @@ def test_sixty_instances_at_once(lab):
         units = [f"vipd-{r}@{name}.target" for name in names for r in ("master", "backup")]
         return n1.actives(*units) == {"master": ["active", "inactive"], "backup": ["inactive", "active"]}[role] * 60
     n1, _ = lab.booted(1, prepare)
-    wait(lambda: right("master"), "sixty masters", 30, every=0.1)
+    wait(lambda: right("master"), "sixty masters", 30)
     began = now()
     os.kill(n1.process_id(), signal.SIGUSR2)
-    wait(lambda: right("backup"), "sixty backups", 30, every=0.1)
-    wait(lambda: right("master"), "sixty masters again", 30, every=0.1)
+    wait(lambda: right("backup"), "sixty backups", 30)
+    wait(lambda: right("master"), "sixty masters again", 30)
     check(n1.show("vipd.service", "StatusText") == "60 instances: 60 master", n1.show("vipd.service", "StatusText"))
     lab.observer.sync()
     for vhid in range(100, 160):
@@ -252,7 +252,7 @@ def test_sixty_instances_at_once(lab):
         check(times and gap < HOLD_SEC * 1_000_000 + LATE_USEC, f"vhid {vhid}: no advert for {gap} us")
     n1.systemctl("stop", "vipd")
     wait(lambda: set(n1.actives(*(f"vipd-{r}@{name}.target" for name in names for r in ("master", "backup")))) == {"inactive"},
-         "all stopped", 30, every=0.1)
+         "all stopped", 30)
     check(n1.journal("_SYSTEMD_UNIT=vipd.service", "PRIORITY=4") == [], "no complaint")
 
 

@@ -238,13 +238,13 @@ def test_every_metric_that_is_asked_for_is_there():
         for where, expression in expressions():
             if where != "Takeovers":
                 # a scrape that comes too late leaves a hole
-                wait(lambda e=expression: query(e), f"{where} draws something: {expression}", every=0.1)
+                wait(lambda e=expression: query(e), f"{where} draws something: {expression}")
         documented = re.findall(r"^\| [^|`]* \| `([^`]*)` \|$", read(f"{TREE}/docs/metrics.md"), re.M)
         equal(len(documented), 7, "examples in docs/metrics.md")
         for expression in documented:
             query(expression)
         wait(lambda: [r["metric"]["name"] for r in query('vipd_state{state="master"} == 1')] == ["web", "web2"],
-             "masters, with a label that stays", every=0.1)
+             "masters, with a label that stays")
         wait(lambda: all(r["health"] == "ok" for r in rules()), lambda: f"every rule is evaluated: {rules()}", 60)
         equal([r["name"] for r in rules()], alerts(), "rules")
         has(fetch(PROMETHEUS, "/api/v1/metadata?metric=vipd_takeover_seconds"), '"type":"histogram"')

@@ -637,7 +637,7 @@ def replace_bus(w, node):
 
 
 def found_again(node):
-    wait(lambda: L.statistics(node.bus), f"vipd on {node.name} on its bus", 20, every=0.1)
+    wait(lambda: L.statistics(node.bus), f"vipd on {node.name} on its bus", 20)
 
 
 @kind("services", "bus")

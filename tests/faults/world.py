@@ -761,7 +761,7 @@ class World:
                 # and not the one of a vipd before it, which is just ending
                 wait(lambda n=n: n.children("vipd-checker"), f"vipd on {n.name} has a vipd-checker", 10)
             if n.bus and n.lowest_fds is None:
-                wait(lambda n=n: L.statistics(n.bus), f"vipd on {n.name} on its bus", 20, every=0.1)
+                wait(lambda n=n: L.statistics(n.bus), f"vipd on {n.name} on its bus", 20)
             wait(lambda n=n: self._no_more_descriptors(n),
                  lambda n=n: f"vipd on {n.name} has {n.fds()}, and not {n.lowest_fds}; watches {n.watched()}", 10)
 

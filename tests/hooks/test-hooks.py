@@ -29,7 +29,7 @@ HOOKS = os.path.join(TREE, "hooks")
 EX_TEMPFAIL, EX_CONFIG = 75, 78
 HERE, THERE = 2, 1  # numbers of servers
 PATIENCE_SEC = 60  # of the tests themselves
-wait = functools.partial(facts.wait, timeout=PATIENCE_SEC, every=0.01)
+wait = functools.partial(facts.wait, timeout=PATIENCE_SEC)
 
 
 def bound_socket(port=0):

@@ -8,16 +8,20 @@ class Skip(Exception):
     """This machine cannot show what the test is about."""
 
 
-def wait(condition, what, timeout=10.0, every=0.005):
-    """Awaits a fact: returns the first true value of condition(), fails with `what`, or what that returns, after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+def wait(condition, what, timeout=10.0, every=None):
+    """Awaits a fact: returns the first true value of condition(), fails with `what`, or what that returns, after `timeout` seconds. It asks again
+    after `every` seconds, for who needs the moment; else after a pause that leaves what is awaited the processor: as long as the answer took, and
+    longer the longer it waits."""
+    began = time.monotonic()
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        answered = time.monotonic()
+        if answered > began + timeout:
             raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(every)
+        time.sleep(every or max(0.005, answered - asked, min((answered - began) / 50, 0.1)))
 
 
 def check(value, what):

@@ -84,13 +84,13 @@ def test_a_failing_check_demotes_and_a_healthy_peer_preempts(lab):
     b = n2.vipd(advskew=50, CARP_Preempt="yes")
     b.wait_state("backup")
     wait_for_bus(bus)
-    wait(lambda: property_of(bus, "Checks") == [["page", "passing", "200 OK"]], lambda: f"it is {property_of(bus, 'Checks')}", every=0.05)
+    wait(lambda: property_of(bus, "Checks") == [["page", "passing", "200 OK"]], lambda: f"it is {property_of(bus, 'Checks')}")
     at = now()
     server.kill()
     b.wait_state("master", timeout=10)
     a.wait_state("backup")
     check(b.reason() == "preempting" and a.reason() == "preempted", a.text() + b.text())
-    wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus", every=0.05)
+    wait(lambda: property_of(bus, "Demotion") == 100, "the demotion on the bus")
     name, state, output = property_of(bus, "Checks")[0]
     check((name, state) == ("page", "failing") and "refused" in output, property_of(bus, "Checks"))
     check(a.grep(r"web: check page fails: .*refused.*; demotion is 100"), a.text())
@@ -216,7 +216,7 @@ def test_each_key_of_an_http_check_is_followed(lab):
     wait_for_bus(bus)
     for name, (_, state, output) in checks.items():
         wait(lambda name=name, state=state, output=output: found()[name][0] == state and output in found()[name][1],
-             lambda name=name: f"{name} is {found()[name]}", 30, every=0.05)
+             lambda name=name: f"{name} is {found()[name]}", 30)
 
 
 def plug_uplink(host):
@@ -281,11 +281,11 @@ def test_adverts_that_the_kernel_refuses_demote(lab):
     check(property_of(bus, "Demotion") == 0, "well")
     at = now()
     refuse_adverts(n1)
-    wait(lambda: property_of(bus, "Demotion") == 240, "the demotion on the bus", every=0.05)
+    wait(lambda: property_of(bus, "Demotion") == 240, "the demotion on the bus")
     check(a.grep("web: an advert could not be sent on eth0: No buffer space available", at) and a.state() == "master", a.text())
     at = now()
     n1.run("nft", "delete", "table", "netdev", "lab")
-    wait(lambda: property_of(bus, "Demotion") == 0, "well again", 15, every=0.05)
+    wait(lambda: property_of(bus, "Demotion") == 0, "well again", 15)
     wait(lambda: lab.observer.sync() or lab.observer.carp(n1, at, advskew=0), "and says so")
     skews = [e.advskew for e in lab.observer.carp(n1, at)]
     check(skews[:4] == [240, 240, 240, 0], f"said {skews}")
@@ -378,7 +378,7 @@ def test_what_programs_do_delays_no_advert(lab):
     def states():
         return {name: state for name, state, _ in property_of(bus, "Checks")}
     verdicts = {"prints": "failing", "hangs": "failing", "forks": "passing", "garbage": "failing", "burns": "failing"}
-    wait(lambda: states() == verdicts, lambda: f"an answer of each: {states()}", 30, every=0.1)
+    wait(lambda: states() == verdicts, lambda: f"an answer of each: {states()}", 30)
     since = now()
     wait(lambda: now() > since + 5_000_000, "some seconds")
     check(states() == verdicts, states())
@@ -398,10 +398,10 @@ def test_a_checker_that_is_killed_or_frozen_moves_nothing(lab):
     since = now()
     for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
         pid = wait(lambda: checker_pid(a), "a checker")
-        wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer", every=0.05)
+        wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
         os.kill(pid, number)
         wait(lambda: checker_pid(a) not in (None, pid), "another checker", 20)
-    wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer", every=0.05)
+    wait(lambda: property_of(bus, "Checks")[0][1] == "passing", "an answer")
     check(a.state() == "master" and len(a.transitions()) <= 2, a.text())
     check_cadence(lab, n1, since, now(), 25 * 1_000_000 // 256, "a checker that dies")
     check(statistics(bus)["checker-starts"] == 4, statistics(bus))

@@ -310,11 +310,11 @@ def test_one_bad_answer_moves_nothing(lab):
     site.wait_first()
     bad, at = site.samples("bad"), now()
     unhealthy(site, site.n1)
-    wait(lambda: site.samples("bad") > bad, "a bad answer", every=0.05)
+    wait(lambda: site.samples("bad") > bad, "a bad answer")
     healthy(site, site.n1)
     good = site.samples("good")
     # of both checks
-    wait(lambda: site.samples("good") > good + 6, "good answers", 20, every=0.05)
+    wait(lambda: site.samples("good") > good + 6, "good answers", 20)
     check(not site.a.transitions(since=at) and not site.a.grep("check metadata fails", at), site.a.text())
     check(site.samples("bad") == bad + 1, "there was one bad answer, and no more")
     site.finish()
