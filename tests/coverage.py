@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """coverage.py [--whole] BUILD: builds and runs suite unit with -Db_coverage=true, and holds the rooms below to their floors.
 
---whole, as root, runs every suite that can run in such a build, which is complete, and holds all that ships to a floor of lines; it takes as
-long as they do. Processes that are killed, as tests of crashes do, leave no counts behind.
+--whole, as root, runs every suite that can run in such a build, and holds all that ships to a floor of lines; it takes as long as they do.
+Processes that are killed, as tests of crashes do, leave no counts behind.
 
 Counts by gcov, of lines and of branches both ways. Not counted, as no test can or should reach them: the failing side of an
 assert(), and the way out of a switch over an enum of ours of which every member has its case. Names every line that is short.
@@ -81,9 +81,9 @@ def measure(build, room):
 
 
 def run_tests(build, suites):
-    """Whether all of them passed. They mostly wait, so there are more side by side than processors."""
+    """Builds what they need, and says whether all of them passed. They mostly wait, so there are more side by side than processors."""
     chosen = [word for suite in suites for word in ("--suite", suite)]
-    tests = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", "--num-processes", str(os.cpu_count() * 3), *chosen],
+    tests = subprocess.run(["meson", "test", "-C", build, "--print-errorlogs", "--num-processes", str(os.cpu_count() * 3), *chosen],
                            capture_output=True, text=True)
     if tests.returncode != 0:
         print(tests.stdout)
@@ -132,22 +132,8 @@ def main_whole(build):
     return 0 if passed and reached >= WHOLE_FLOOR else 1
 
 
-def introspect(build, what):
-    return json.loads(subprocess.run(["meson", "introspect", what, build], capture_output=True, text=True, check=True).stdout)
-
-
-def compile_tests(build, suite):
-    """Whether what a suite needs could be built; it is a small part of all."""
-    needed = {target for t in introspect(build, "--tests") if any(s.split(":")[-1] == suite for s in t["suite"]) for target in t["depends"]}
-    files = [os.path.relpath(name, build) for t in introspect(build, "--targets") if t["id"] in needed for name in t["filename"]]
-    ninja = subprocess.run(["ninja", "-C", build, *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if ninja.returncode != 0:
-        print(ninja.stdout)
-    return ninja.returncode == 0
-
-
 def main_rooms(build):
-    if not compile_tests(build, "unit") or not run_tests(build, ["unit"]):
+    if not run_tests(build, ["unit"]):
         return 1
     bad, summary = False, []
     for room, floors in FLOORS.items():

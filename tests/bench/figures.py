@@ -53,7 +53,7 @@ DOUBLE = [
 # how long a client misses the address
 GAPS = [
     Figure("host vanishes, adverts every second", "crash", ("AdvSkew=0", "-k 0", KEEPALIVED), GAP),
-    Figure("host vanishes, vipd at its fastest, keepalived with advert_int 0.01", "crash-fastest", ("AdvBase=0 AdvSkew=1", None, "10 ms, priority 254, real time"), GAP),
+    Figure("host vanishes, each at its fastest", "crash-fastest", ("AdvBase=0 AdvSkew=1", None, "10 ms, priority 254, real time"), GAP),
     Figure("link lost", "link", ("AdvSkew=0", "-k 0", KEEPALIVED), GAP),
     Figure("planned handover", "handover", ("AdvSkew=0 and 100, Demote", "SIGUSR2", "priority 100, stop"), GAP),
     Figure("program restarted", "restart", ("systemctl restart", "stop, start", "stop, start"), GAP),

@@ -209,7 +209,10 @@ class Node(net.Host):
         def up():
             check(self.nspawn.poll() is None, f"{self.name} ended while it booted")
             with contextlib.suppress(BlockingIOError):
-                return b"READY=1" in self.ready.recv(4096)
+                while b"READY=1" not in self.ready.recv(4096):
+                    pass
+                return True
+            return False
         wait(up, f"{self.name} is up", BOOT_TIMEOUT)
         # it would wait for us with all that it says of its jobs from now on
         self.ready.close()

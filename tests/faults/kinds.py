@@ -402,7 +402,8 @@ def disturbed(w, node):
         w.watch(0.1)
         return node.vipd.told(began)
 
-    wait(settled, f"{node.name} answers again", 20)
+    # which goes on watching
+    wait(settled, f"{node.name} answers again", 20, every=0.005)
     # what it could not open, it tries again: what is missing only now is not what it needs at rest
     if node.lowest_fds:
         with contextlib.suppress(AssertionError):

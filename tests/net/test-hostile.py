@@ -132,7 +132,8 @@ def test_a_flood_of_forgeries_disturbs_no_election(lab):
     for vipd, n, spent in zip((a, b), lines, used):
         check(len(vipd.lines) - n < 40, f"{len(vipd.lines) - n} lines:\n{vipd.text()}")
         check(spent < passed * 9 // 10, f"{vipd.label} used {spent} us of {passed} us for {sent} frames")
-    print(f"{sent} frames in {passed} us, used {used} us of CPU, {sum(rejected(statistics(buses[0])).values()) - before[0]} read")
+    read = [sum(rejected(statistics(bus)).values()) - n for bus, n in zip(buses, before)]
+    print(f"{sent} frames to two hosts in {passed} us, used {used} us of CPU, {read} read")
 
 
 def test_a_stolen_vhid_and_address_change_no_election(lab):
