@@ -39,6 +39,7 @@ typedef struct File {
         char *written;   /* what it held when we wrote it last; NULL: we never did */
         bool waits;      /* for its turn */
         bool failed;     /* it may hold something else */
+        uint64_t tried;  /* when, in the order of all */
         GArray *waiters; /* Waiter: of what waits */
 } File;
 
@@ -63,6 +64,7 @@ struct PersistWriter {
         pid_t pid;
         bool killed, failing;
         unsigned n_failed;
+        uint64_t n_tried;
         sd_event_source *child, *overdue, *again;
 
         Drain drain;
@@ -242,19 +244,23 @@ static void note_written(PersistWriter *w, File *f, const char *text) {
 
 static void next(PersistWriter *w);
 
+/* In turns: one that can never be written keeps no other from it. */
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         PersistWriter *w = userdata;
         GHashTableIter iter;
+        File *longest = NULL;
         void *value;
 
         g_hash_table_iter_init(&iter, w->files);
         while (g_queue_is_empty(&w->queue) && !w->writing && g_hash_table_iter_next(&iter, NULL, &value)) {
                 File *f = value;
 
-                if (!f->failed)
-                        continue;
-                f->waits = true;
-                g_queue_push_tail(&w->queue, f);
+                if (f->failed && (!longest || f->tried < longest->tried))
+                        longest = f;
+        }
+        if (longest) {
+                longest->waits = true;
+                g_queue_push_tail(&w->queue, longest);
         }
         next(w);
         return 0;
@@ -272,6 +278,7 @@ static void finish(PersistWriter *w, File *f, int error) {
         w->failing = error < 0;
         w->writing = NULL;
         w->pid = 0;
+        f->tried = ++w->n_tried;
         w->n_failed -= f->failed;
         f->failed = error < 0;
         w->n_failed += f->failed;

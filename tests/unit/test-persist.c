@@ -295,6 +295,34 @@ static void test_a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up(Fixture 
         }
 }
 
+/* Whichever of them is the first to be tried. */
+static void test_one_that_can_never_be_written_keeps_no_other_from_it(Fixture *f, gconstpointer data) {
+        static const char *const names[] = { "web.replay", "web.disabled" };
+        g_autofree char *missing = g_build_filename(f->directory, "missing", NULL);
+
+        for (int blocked = 0; blocked < 2; blocked++) {
+                g_autofree char *taken = g_build_filename(missing, names[blocked], NULL), *free = g_build_filename(missing, names[!blocked], NULL);
+                gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+                ReplayState s = state_of(1, 500);
+                Persist *p = NULL;
+                int error = 1;
+
+                g_assert_cmpint(persist_new(&p, f->event, missing, NULL, NULL), ==, 0);
+                persist_save_replay(p, "web", &s, true);
+                persist_set_disabled(p, "web", true, on_error, &error);
+                g_assert_cmpint(await(f, &error), ==, -ENOENT);
+                g_assert_cmpint(g_mkdir_with_parents(taken, 0700), ==, 0);
+                while (!g_file_test(free, G_FILE_TEST_EXISTS)) {
+                        g_assert_cmpint(sd_event_run(f->event, 100000), >=, 0);
+                        g_assert_cmpint(g_get_monotonic_time(), <, end);
+                }
+                persist_free(p);
+                g_assert_cmpint(g_rmdir(taken), ==, 0);
+                g_assert_cmpint(g_remove(free), ==, 0);
+                g_assert_cmpint(g_rmdir(missing), ==, 0);
+        }
+}
+
 /* A directory that is not there fails like a disk that is full: without being asked again, all are written when they can be. */
 static void test_a_failure_is_told_and_tried_again(Fixture *f, gconstpointer data) {
         g_autofree char *missing = g_build_filename(f->directory, "missing", NULL), *file = g_build_filename(missing, "web.replay", NULL),
@@ -431,6 +459,7 @@ int main(int argc, char **argv) {
         ADD(disabled_and_enabled_are_files_that_come_and_go);
         ADD(a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up);
         ADD(a_failure_is_told_and_tried_again);
+        ADD(one_that_can_never_be_written_keeps_no_other_from_it);
         ADD(many_saves_are_few_writes);
         g_test_add_func("/persist/texts-that-no-daemon-wrote", test_texts_that_no_daemon_wrote);
         g_test_add_func("/persist/a-full-table-fits-into-its-file", test_a_full_table_fits_into_its_file);
