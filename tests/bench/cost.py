@@ -3,6 +3,7 @@
 sample tells how long the start takes, what a master and a backup use, and how long a backup takes to have all addresses when the
 master vanishes."""
 
+import contextlib
 import resource
 
 import counters
@@ -107,55 +108,54 @@ class Many(Case):
 
     # what they use
 
-    def window(self, seconds, make):
-        """Runs for so long with what make(processes) counts, for each host. Returns what was counted, None if it cannot be, with
-        the number of adverts and the seconds."""
+    def between_adverts(self):
+        """Waits, if it has to, so that a whole number of adverts falls into a window."""
+        interval = self.program.interval_usec(self.hosts[0])
+        times = self.tally.read().adverts[self.hosts[0].name]["e1", 1]
+        last = times[-1]
+        if not interval // 4 < now() - last < interval // 2:
+            wait(lambda: self.tally.read() and times[-1] > last, "an advert")
+            sleep_until(times[-1] + interval // 3)
+
+    def window(self, counted):
+        """What is counted, for each host, with the number of adverts and the seconds."""
         if len(self.elections) == 1:
-            # between two adverts, so that a whole number of them is in
-            last = self.tally.read().adverts[self.hosts[0].name]["e1", 1][-1]
-            wait(lambda: self.tally.read().adverts[self.hosts[0].name]["e1", 1][-1] > last, "an advert")
-            sleep_until(now() + self.program.interval_usec(self.hosts[0]) // 3)
-        families = [self.program.family(host) for host in self.hosts]
-        with counters.if_available(lambda: make(families[0])) as first, counters.if_available(lambda: make(families[1])) as second:
-            counted = (first, second)
-            before, began = [c and c.read() for c in counted], now()
-            sleep_until(began + seconds * 1_000_000)
-            after, ended = [c and c.read() for c in counted], now()
+            self.between_adverts()
+        before, began = [c.read() for c in counted], now()
+        sleep_until(began + SECONDS[self.pace] * 1_000_000)
+        after, ended = [c.read() for c in counted], now()
         self.lab.observer.sync()
         adverts = self.tally.read().n_adverts(self.hosts[0], began, ended)
         check(adverts, "adverts were sent")
-        return [None if b is None else a - b for a, b in zip(after, before)], adverts, (ended - began) / 1e6
+        return [{name: a[name] - b[name] for name in a} for a, b in zip(after, before)], adverts, (ended - began) / 1e6
 
-    def spend(self):
-        """One window: of master and backup the time on a processor and the wake-ups per second."""
-        slept = [counters.wake_ups(self.program.family(host)) for host in self.hosts]
-        spent, adverts, took = self.window(SECONDS[self.pace], counters.cpu)
-        slept = [counters.wake_ups(self.program.family(host)) - before for host, before in zip(self.hosts, slept)]
-        return [{"adverts_per_s": adverts / took, "cpu_percent": nsec / took / 1e7, "wake_ups_per_s": n / took} for nsec, n in zip(spent, slept)]
+    def windows(self, times, makes, some=None):
+        """So many windows with the counters of `makes` on all processes of each host, or on some."""
+        with contextlib.ExitStack() as stack:
+            counted = [stack.enter_context(contextlib.closing(counters.Several(makes, self.program.family(host)[:some]))) for host in self.hosts]
+            return [self.window(counted) for _ in range(times)]
 
-    def count(self, make, times):
-        """So many windows: of master and backup the median of what make(processes) counts for each advert; None if it cannot be."""
-        counted = []
-        for _ in range(times):
-            found, adverts, _ = self.window(SECONDS[self.pace], make)
-            counted.append([None if n is None else n / adverts for n in found])
-        return [None if None in of_role else L.median(of_role) for of_role in zip(*counted)]
+    def medians(self, windows, number):
+        """Of master and backup: number(counted, adverts, seconds) of each thing counted."""
+        return [{name: L.median([number(of_hosts[k][name], adverts, seconds) for of_hosts, adverts, seconds in windows])
+                 for name in windows[0][0][k]} for k in range(len(self.hosts))]
 
     def use(self):
         """Of master and backup: what they spend, then what would disturb that, by itself."""
-        times = WINDOWS[self.pace]
-        windows = [self.spend() for _ in range(times)]
-        used = [{"processes": len(self.program.family(host)), **{name: L.median([w[k][name] for w in windows]) for name in windows[0][k]}}
-                for k, host in enumerate(self.hosts)]
+        n_processes = [len(self.program.family(host)) for host in self.hosts]
+        windows = self.windows(WINDOWS[self.pace], {"nsec": counters.cpu, "wake_ups": counters.WakeUps})
+        adverts_per_s = L.median([adverts / seconds for _, adverts, seconds in windows])
+        used = [{"processes": n, "adverts_per_s": adverts_per_s, "cpu_percent": spent["nsec"] / 1e7, "wake_ups_per_s": spent["wake_ups"]}
+                for n, spent in zip(n_processes, self.medians(windows, lambda n, _, seconds: n / seconds))]
         # of many processes, one for each election, some speak for all
-        of_some = max(1, used[0]["processes"] / SOME)
-        for name, make, repeat in (("calls", self.tracing.calls, times), ("allocations", counters.allocations, 1)):
-            for role, n in zip(used, self.count(lambda family, make=make: make(family[:SOME]), repeat)):
-                role[f"{name}_per_advert"] = None if n is None else n * of_some
+        of_some = max(1, n_processes[0] / SOME)
+        windows = self.windows(WINDOWS[self.pace], {"calls": self.tracing.calls, "allocations": counters.allocations}, SOME)
+        for role, counted in zip(used, self.medians(windows, lambda n, adverts, _: n * of_some / adverts)):
+            role.update({f"{name}_per_advert": counted.get(name) for name in ("calls", "allocations")})
         if self.pace == "full" and of_some == 1:
-            counted, adverts, _ = self.window(SECONDS[self.pace], self.tracing.kinds)
-            for role, n in zip(used, counted):
-                role["kinds_per_advert"] = n and {name: round(n[name] / adverts, 2) for name in sorted(n)}
+            windows = self.windows(1, self.tracing.kinds())
+            for role, counted in zip(used, self.medians(windows, lambda n, adverts, _: round(n / adverts, 2))):
+                role["kinds_per_advert"] = {name: n for name, n in sorted(counted.items()) if n} or None
         return used
 
     def vanish(self, host):

@@ -3,7 +3,6 @@
 functions that allocate. The last two by perf_event_open(2): a tracepoint, and breakpoints in the library (uprobes); a program needs
 neither to be started nor to be built in another way. Reads nothing of what the processes do."""
 
-import collections
 import contextlib
 import ctypes
 import glob
@@ -75,14 +74,17 @@ class Counters:
             c.close()
 
 
-class Kinds:
-    """Several counters by name. What is read can be subtracted."""
+class Several:
+    """Several counters by name, each made by makes[name](processes); of those that this kernel has."""
 
-    def __init__(self, counters):
-        self.counters = counters
+    def __init__(self, makes, processes):
+        self.counters = {}
+        for name, make in makes.items():
+            with contextlib.suppress(Unavailable):
+                self.counters[name] = make(processes)
 
     def read(self):
-        return collections.Counter({name: c.read() for name, c in self.counters.items()})
+        return {name: c.read() for name, c in self.counters.items()}
 
     def close(self):
         for c in self.counters.values():
@@ -119,9 +121,9 @@ class Tracing:
         number = self.number(f"syscalls/sys_enter_{name}" if name else "raw_syscalls/sys_enter")
         return Counters(lambda _, thread: [Counter(PERF_TYPE_TRACEPOINT, number, thread)], processes)
 
-    def kinds(self, processes):
-        """System calls by name, those of CALLS."""
-        return Kinds({name: self.calls(processes, name) for name in CALLS})
+    def kinds(self):
+        """What makes counters of system calls, those of CALLS by name."""
+        return {name: lambda processes, name=name: self.calls(processes, name) for name in CALLS}
 
 
 def functions(path, names):
@@ -167,14 +169,22 @@ def allocations(processes):
     return Counters(make, processes)
 
 
-def wake_ups(processes):
-    """How often they have slept."""
-    total = 0
-    for process in processes:
-        for path in glob.glob(f"/proc/{process}/task/*/status"):
-            with open(path) as f:
-                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
-    return total
+class WakeUps:
+    """How often processes have slept."""
+
+    def __init__(self, processes):
+        self.processes = processes
+
+    def read(self):
+        total = 0
+        for process in self.processes:
+            for path in glob.glob(f"/proc/{process}/task/*/status"):
+                with open(path) as f:
+                    total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
+        return total
+
+    def close(self):
+        pass
 
 
 def pss_kib(processes):
@@ -184,17 +194,3 @@ def pss_kib(processes):
         with open(f"/proc/{process}/smaps_rollup") as f:
             total += int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M)[1])
     return total
-
-
-@contextlib.contextmanager
-def if_available(make):
-    """A counter for as long as the block runs; None where the kernel has none."""
-    try:
-        counters = make()
-    except Unavailable:
-        yield None
-        return
-    try:
-        yield counters
-    finally:
-        counters.close()

@@ -11,11 +11,12 @@ from service import VipdService
 
 class Row:
     """A program with a setting; options: those of its class. quick, smoke: whether it is there with --quick, with --smoke. of: rows
-    are compared with the first one of the same kind."""
+    are compared with the first one of the same kind. light: it leaves the machine idle, so that with --quick those of a group that are
+    apart are measured at once."""
 
-    def __init__(self, program, setting, n_hosts=2, quick=True, smoke=False, of=None, **options):
+    def __init__(self, program, setting, n_hosts=2, quick=True, smoke=False, of=None, light=False, **options):
         self.program, self.setting, self.n_hosts, self.options = program, setting, n_hosts, options
-        self.quick, self.smoke, self.of = quick, smoke, of
+        self.quick, self.smoke, self.of, self.light = quick, smoke, of, light
 
     def label(self):
         return f"{self.program.name} {self.setting}".strip()
@@ -100,7 +101,7 @@ GROUPS = {
         quick=1, full=5, slow=True),
     "cost": Group(
         cost.Many, "What one, a hundred and a thousand addresses cost", columns.COST,
-        [Row(program, f"{n}", of=n, smoke=(n, program) == (1, Vipd), quick=n != 100 and program is not Ucarp, elections=cost.many(n))
+        [Row(program, f"{n}", of=n, light=n == 1, smoke=(n, program) == (1, Vipd), quick=n != 100 and program is not Ucarp, elections=cost.many(n))
          for n in (1, 100, 1000) for program in (Vipd, Ucarp, Keepalived)
          # every ucarp hears the adverts of every other one: a thousand do not leave the processors anything
          if (n, program) != (1000, Ucarp)],

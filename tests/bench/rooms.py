@@ -57,6 +57,12 @@ def inside(groups, argument):
 # The outer side
 
 
+def make_image():
+    """What the hosts that boot are made of, which takes a minute if it is not there. Nothing where it cannot be; their rooms say why."""
+    with contextlib.suppress(image.Unfit):
+        image.prepare(L.BUILD, hosts.CACHE)
+
+
 class Room:
     """A lab in a process of its own. script: what enters inside() when it is started with --inside and the argument."""
 
@@ -141,23 +147,26 @@ class Run:
         if self.begin(number, ready):
             self.end(number)
 
+    def batches(self, order):
+        """Whose labs are there at the same time."""
+        if not self.group.apart:
+            return [order]
+        light = [number for number in order if self.pace == "quick" and self.group.rows[number].light]
+        return [batch for batch in (light, *([number] for number in order if number not in light)) if batch]
+
     def one_round(self, order):
-        if self.group.apart:
-            for number in order:
+        for batch in self.batches(order):
+            for number in batch:
                 self.prepare(number)
-                self.measure(number, self.accept(number, "ready"))
-                if number in self.rooms:
-                    self.rooms.pop(number).close()
-            return
-        for number in order:
-            self.prepare(number)
-        ready = {number: self.accept(number, "ready") for number in order}
-        if self.pace == "quick" and self.group.slow:
-            for number in [number for number in order if self.begin(number, ready[number])]:
-                self.end(number)
-            return
-        for number in order:
-            self.measure(number, ready[number])
+            ready = {number: self.accept(number, "ready") for number in batch}
+            if self.pace == "quick" and (self.group.slow or self.group.apart):
+                for number in [number for number in batch if self.begin(number, ready[number])]:
+                    self.end(number)
+            else:
+                for number in batch:
+                    self.measure(number, ready[number])
+            if self.group.apart:
+                self.close()
 
     def prepare_early(self):
         """While another group is measured, where there is no time to lose. Making a lab takes the kernel's network lock, so that is
@@ -180,11 +189,9 @@ class Run:
         progress("")
         self.close()
 
-        self.close()
-
     def close(self):
-        for room in self.rooms.values():
-            room.close()
+        while self.rooms:
+            self.rooms.popitem()[1].close()
 
     def result(self):
         """As JSON has it."""
