@@ -2,6 +2,7 @@
 #include "util/alarms.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 
@@ -20,10 +21,10 @@
 #define EARLY_USEC (20 * USEC_PER_MSEC)
 
 /* The kernel lets a wait end late by a thousandth of it, of a process that is nice by a two hundredth, and 100 ms at most, whatever the timer slack
- * (select_estimate_accuracy() in its fs/select.c). So who must not be late is waited for in two stretches: what is left of the first to the second is
- * more than that. */
-#define LONG_USEC (100 * USEC_PER_MSEC)
-#define LONG_RATIO 128
+ * (select_estimate_accuracy() in its fs/select.c); and sd_event_wait() counts in milliseconds, rounded up. So who must not be late is waited for in
+ * stretches, each shorter by more than that; and what is left in the end, and is no longer than this, by ppoll(2), to the microsecond. */
+#define LAST_USEC (2 * USEC_PER_MSEC)
+#define LATE_RATIO 128
 
 typedef struct Lane {
         Alarms *alarms;
@@ -228,19 +229,26 @@ void alarms_observe(Alarms *a, AlarmLane lane, void (*begin)(void *userdata), vo
         a->lanes[lane].userdata = userdata;
 }
 
-static uint64_t timeout_usec(const Alarms *a) {
+static const Alarm *first_of(const Alarms *a) {
         const Alarm *first = NULL;
-        uint64_t now_usec, usec;
 
         for (int k = 0; k < N_ALARM_LANES; k++)
                 if (a->lanes[k].heap->len > 0 && (!first || at(&a->lanes[k], 1)->usec < first->usec))
                         first = at(&a->lanes[k], 1);
-        if (!first)
+        return first;
+}
+
+static uint64_t left_usec(const Alarm *alarm) {
+        uint64_t now_usec;
+
+        if (!alarm)
                 return USEC_INFINITY;
         now_usec = clock_usec();
-        usec = first->usec > now_usec ? first->usec - now_usec : 0;
-        /* who may be early may be as much late: it is not worth to be woken twice for */
-        return usec < LONG_USEC || first->early_usec < first->usec ? usec : usec - usec / LONG_RATIO;
+        return alarm->usec > now_usec ? alarm->usec - now_usec : 0;
+}
+
+static struct timespec timespec_of(uint64_t usec) {
+        return (struct timespec) { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC * 1000) };
 }
 
 /* What is ready is on sd-event's list by now, and what is due joins it. */
@@ -252,12 +260,30 @@ static void join(Alarms *a) {
 
 /* Asleep: who waits for what is ready is woken by the first of it. */
 static void linger(Alarms *a) {
-        uint64_t usec = a->linger_usec > 0 ? usec_min(a->linger_usec, timeout_usec(a)) : 0;
-        struct timespec time = { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC * 1000) };
+        uint64_t usec = a->linger_usec > 0 ? usec_min(a->linger_usec, left_usec(first_of(a))) : 0;
+        struct timespec time = timespec_of(usec);
 
         a->linger_usec = 0;
         if (usec > 0)
                 (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static int wait_for_first(Alarms *a) {
+        const Alarm *first = first_of(a);
+        uint64_t usec = left_usec(first);
+
+        /* who may be early may be as much late: it is not worth to be woken twice for */
+        if (!first || first->early_usec < first->usec)
+                return sd_event_wait(a->event, usec);
+        if (usec >= LAST_USEC)
+                return sd_event_wait(a->event, usec - usec_max(usec / LATE_RATIO, USEC_PER_MSEC));
+        if (usec > 0) {
+                struct pollfd ready = { .fd = sd_event_get_fd(a->event), .events = POLLIN };
+                struct timespec time = timespec_of(usec);
+
+                (void) ppoll(&ready, 1, &time, NULL);
+        }
+        return sd_event_wait(a->event, 0);
 }
 
 static int turn(Alarms *a) {
@@ -265,7 +291,7 @@ static int turn(Alarms *a) {
 
         if (r == 0) {
                 linger(a);
-                r = sd_event_wait(a->event, timeout_usec(a));
+                r = wait_for_first(a);
         }
         if (r < 0)
                 return r;

@@ -278,9 +278,50 @@ static void test_who_must_not_be_late_is_waited_for_twice(Fixture *f, gconstpoin
         g_assert_cmpuint(exact, >, usec * 9 / 10);
         /* woken but once */
         g_assert_cmpuint(tolerant, >, usec - usec / 1000);
-        /* as short a wait is exact enough */
-        usec = 12 * USEC_PER_MSEC;
-        g_assert_cmpuint(wait_for(f, usec, 0), >, usec - USEC_PER_MSEC);
+        /* nor is a short one rounded up to milliseconds, or woken for long before */
+        usec = 12 * USEC_PER_MSEC + 500;
+        exact = wait_for(f, usec, 0);
+        g_assert_cmpuint((exact + USEC_PER_MSEC - 1) / USEC_PER_MSEC * USEC_PER_MSEC, <, usec);
+        g_assert_cmpuint(exact, >, usec - 2 * USEC_PER_MSEC);
+}
+
+/* The best of many, as the machine may be busy: rounded up to a millisecond, each would be late by three quarters of it. */
+static void test_the_last_of_a_wait_is_exact(Fixture *f, gconstpointer data) {
+        uint64_t best_usec = UINT64_MAX;
+
+        for (int k = 0; k < 100; k++) {
+                uint64_t due_usec = clock_usec() + 250;
+                Bell bell;
+
+                init(f, &bell, 'b');
+                alarm_set(&bell.alarm, due_usec, due_usec);
+                run(f, due_usec);
+                g_assert_cmpuint(bell.rung_usec, >=, due_usec);
+                best_usec = MIN(best_usec, bell.rung_usec - due_usec);
+                tear_down(f, NULL);
+                set_up(f, NULL);
+        }
+        g_assert_cmpuint(best_usec, <, 500);
+}
+
+/* What comes meanwhile is not kept waiting for it. */
+static void test_the_last_of_a_wait_ends_when_something_is_ready(Fixture *f, gconstpointer data) {
+        uint64_t best_usec = UINT64_MAX;
+
+        for (int k = 0; k < 100; k++) {
+                g_autoptr(sd_event_source) source = NULL;
+                g_auto(AutoFd) fd = -1;
+                Reader reader = { .fixture = f };
+                uint64_t begin_usec = clock_usec();
+
+                fd = add_readable(f, &source, on_letter, &reader);
+                run(f, begin_usec + 1900);
+                best_usec = MIN(best_usec, reader.read_usec - begin_usec);
+                sd_event_source_disable_unref(g_steal_pointer(&source));
+                tear_down(f, NULL);
+                set_up(f, NULL);
+        }
+        g_assert_cmpuint(best_usec, <, 1000);
 }
 
 int main(int argc, char **argv) {
@@ -293,5 +334,7 @@ int main(int argc, char **argv) {
         ADD("rings-in-its-place-among-what-is-ready", test_rings_in_its_place_among_what_is_ready);
         ADD("lingers-until-an-alarm-is-due", test_lingers_until_an_alarm_is_due);
         ADD("who-must-not-be-late-is-waited-for-twice", test_who_must_not_be_late_is_waited_for_twice);
+        ADD("the-last-of-a-wait-is-exact", test_the_last_of_a_wait_is_exact);
+        ADD("the-last-of-a-wait-ends-when-something-is-ready", test_the_last_of_a_wait_ends_when_something_is_ready);
         return g_test_run();
 }
