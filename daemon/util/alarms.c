@@ -22,7 +22,8 @@
 
 /* The kernel lets a wait end late by a thousandth of it, of a process that is nice by a two hundredth, and 100 ms at most, whatever the timer slack
  * (select_estimate_accuracy() in its fs/select.c); and sd_event_wait() counts in milliseconds, rounded up. So who must not be late is waited for in
- * stretches, each shorter by more than that; and what is left in the end, and is no longer than this, by ppoll(2), to the microsecond. */
+ * stretches, each shorter by more than that; and what is left in the end, and is no longer than this, by ppoll(2), to the microsecond. So is all of a
+ * wait for who may be late by less than a millisecond, as the adverts of a master who has one every few of them. */
 #define LAST_USEC (2 * USEC_PER_MSEC)
 #define LATE_RATIO 128
 
@@ -271,11 +272,12 @@ static void linger(Alarms *a) {
 static int wait_for_first(Alarms *a) {
         const Alarm *first = first_of(a);
         uint64_t usec = left_usec(first);
-
         /* who may be early may be as much late: it is not worth to be woken twice for */
-        if (!first || first->early_usec < first->usec)
+        uint64_t tolerance_usec = first ? first->usec - usec_min(first->early_usec, first->usec) : USEC_INFINITY;
+
+        if (tolerance_usec >= USEC_PER_MSEC)
                 return sd_event_wait(a->event, usec);
-        if (usec >= LAST_USEC)
+        if (tolerance_usec == 0 && usec >= LAST_USEC)
                 return sd_event_wait(a->event, usec - usec_max(usec / LATE_RATIO, USEC_PER_MSEC));
         if (usec > 0) {
                 struct pollfd ready = { .fd = sd_event_get_fd(a->event), .events = POLLIN };
