@@ -308,8 +308,12 @@ static int tie_compare(const Election *e, const ElectionAddress *peer) {
 }
 
 /* Out of turn, but not too often: several peers and families may call for it in one moment. */
+static uint64_t may_reassert_from_usec(const Election *e) {
+        return add(e->reasserted_usec, min(REASSERT_USEC, interval_usec(e)));
+}
+
 static bool may_reassert(const Election *e) {
-        return e->now_usec - e->reasserted_usec >= min(REASSERT_USEC, interval_usec(e));
+        return e->now_usec >= may_reassert_from_usec(e);
 }
 
 /* Someone who should yield to us is heard as master: say so, now, and refresh the neighbours' caches, which may believe him. */
@@ -345,6 +349,9 @@ static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate
         if (heard > own) {
                 if (may_reassert(e))
                         reassert(e, u);
+                else
+                        /* not now, but he has not heard us: until he does there are two of us */
+                        e->next_advert_usec = min(e->next_advert_usec, may_reassert_from_usec(e));
                 return;
         }
         if (heard < own) {
@@ -375,6 +382,16 @@ static void master_hears(Election *e, const ElectionEvent *event, ElectionUpdate
         }
 }
 
+static bool is_same(const ElectionAddress *a, const ElectionAddress *b) {
+        return a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
+}
+
+/* Adverts to peers, or on a machine that has much to do, overtake each other: the heir may have spoken before we hear the farewell that called it.
+ * Of one host what comes by IPv4 and by IPv6 has two sources. */
+static bool has_an_heir(const Election *e, const ElectionEvent *event) {
+        return e->respected.n_bytes == event->u.advert.source.n_bytes && !is_same(&e->respected, &event->u.advert.source);
+}
+
 static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate *u) {
         uint8_t advbase = event->u.advert.advbase, advskew = event->u.advert.advskew;
         bool leaving = is_bow_out(event);
@@ -382,6 +399,8 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
         /* a master that says of itself that it should not be one is replaced by whoever is less so, preempting or not */
         bool demoted = e->config.demotion_byte && event->u.advert.demotion > election_demotion(e);
 
+        if (leaving && disputed && has_an_heir(e, event))
+                return;
         if (leaving) {
                 e->master_down_usec = add(e->now_usec, (uint64_t) election_advskew(e) * BOW_OUT_STEP_USEC);
                 e->down_reason = ELECTION_REASON_BOW_OUT;
@@ -416,12 +435,11 @@ static void note_respected(Election *e, const ElectionEvent *event) {
         unsigned own = configured_rank(e), heard = heard_rank(e, event);
 
         /* who has left is in no tie with its heir */
-        if (is_bow_out(event))
+        if (is_bow_out(event) && is_same(&e->respected, source))
                 e->respected = (ElectionAddress) { 0 };
         if (heard > own)
                 return;
-        if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && e->respected.n_bytes == source->n_bytes &&
-            memcmp(e->respected.bytes, source->bytes, source->n_bytes) != 0)
+        if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && has_an_heir(e, event))
                 spread(e);
         e->respected = *source;
         e->respected_usec = e->now_usec;

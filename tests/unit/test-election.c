@@ -157,6 +157,49 @@ static void test_worse_advert_is_answered_at_once_but_not_in_a_flood(void) {
         g_assert_false(u.announce);
 }
 
+/* Whoever becomes master just after us does not stay one until the next turn. */
+static void test_a_worse_advert_that_comes_too_soon_is_answered_later(void) {
+        uint64_t now = 0;
+        Election e = master(plain, &now);
+
+        g_assert_cmpint(hear(&e, 1, 101, now + 2 * MSEC).send, ==, ELECTION_SEND_NONE);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, now + 250 * MSEC);
+        g_assert_cmpint(timer(&e, now + 250 * MSEC).send, ==, ELECTION_SEND_ADVERT);
+        g_assert_cmpuint(election_deadline_usec(&e), >, now + SEC);
+
+        /* nor for longer than until then, however often */
+        now += SEC;
+        g_assert_cmpint(hear(&e, 1, 101, now).send, ==, ELECTION_SEND_ADVERT);
+        hear(&e, 1, 101, now + 100 * MSEC);
+        hear(&e, 1, 101, now + 200 * MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, now + 250 * MSEC);
+}
+
+/* As from a master that sends to one peer after the other. */
+static void test_a_farewell_behind_its_heirs_advert_calls_nobody(void) {
+        Election e = backup(plain, 0);
+
+        hear_from(&e, 1, 0, ipv4(192, 0, 2, 1), 4 * SEC);
+        hear_from(&e, 1, 50, ipv4(192, 0, 2, 2), 4 * SEC + MSEC);
+        g_assert_false(hear_from(&e, 255, 255, ipv4(192, 0, 2, 1), 4 * SEC + 2 * MSEC).changed);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + MSEC + 3390625);
+        /* the heir's own does, and that of a master who was heard last, or long after the other */
+        hear_from(&e, 255, 255, ipv4(192, 0, 2, 2), 4 * SEC + 3 * MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + 3 * MSEC + 800);
+
+        e = backup(plain, 0);
+        hear_from(&e, 1, 50, ipv4(192, 0, 2, 2), 4 * SEC);
+        hear_from(&e, 255, 255, ipv4(192, 0, 2, 1), 4 * SEC + 60 * MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + 60 * MSEC + 800);
+
+        /* a worse host is no heir */
+        e = backup(plain, 0);
+        hear_from(&e, 1, 0, ipv4(192, 0, 2, 1), 4 * SEC);
+        hear_from(&e, 1, 150, ipv4(192, 0, 2, 2), 4 * SEC + MSEC);
+        hear_from(&e, 255, 255, ipv4(192, 0, 2, 1), 4 * SEC + 2 * MSEC);
+        g_assert_cmpuint(election_deadline_usec(&e), ==, 4 * SEC + 2 * MSEC + 800);
+}
+
 static void test_every_advert_that_leaves_a_master_in_place_contests_its_announcements(void) {
         uint64_t now = 0;
         Election e = master(plain, &now);
@@ -1224,6 +1267,8 @@ int main(int argc, char **argv) {
         ADD(every_advert_that_leaves_a_master_in_place_contests_its_announcements);
         ADD(tie_is_won_by_the_lower_last_octet);
         ADD(a_peer_that_never_yields_a_tie_wins_it);
+        ADD(a_worse_advert_that_comes_too_soon_is_answered_later);
+        ADD(a_farewell_behind_its_heirs_advert_calls_nobody);
         ADD(bow_out_is_followed_at_once);
         ADD(preempts_only_if_told_to);
         ADD(preempt_delay_waits);
