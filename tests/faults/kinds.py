@@ -602,6 +602,7 @@ def full_disk(w):
     for path in fillers:
         os.unlink(path)
     node.reload()
+    await_notes(node)
 
 
 @kind("scarce")
@@ -620,6 +621,16 @@ def read_only_run(w):
     for path in paths:
         run("umount", path)
     node.reload()
+    await_notes(node)
+
+
+def await_notes(node):
+    """What could not be noted is, within a second. Until then who cleans up after a kill knows nothing of it, as vipd has said. Its line may be lost, with
+    the journal."""
+    def last(words):
+        return max((t for t, text in node.vipd.lines if words in text), default=0)
+    with contextlib.suppress(AssertionError):
+        wait(lambda: not node.alive() or last("is noted in") >= last("could not be noted"), "what is held is noted", 3)
 
 
 # who else runs on a host
