@@ -386,9 +386,8 @@ static bool is_same(const ElectionAddress *a, const ElectionAddress *b) {
         return a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
 }
 
-/* Adverts to peers, or on a machine that has much to do, overtake each other: the heir may have spoken before we hear the farewell that called it.
- * Of one host what comes by IPv4 and by IPv6 has two sources. */
-static bool has_an_heir(const Election *e, const ElectionEvent *event) {
+/* Than the one who speaks. Of one host what comes by IPv4 and by IPv6 has two sources, which says nothing. */
+static bool respects_another(const Election *e, const ElectionEvent *event) {
         return e->respected.n_bytes == event->u.advert.source.n_bytes && !is_same(&e->respected, &event->u.advert.source);
 }
 
@@ -399,7 +398,8 @@ static void backup_hears(Election *e, const ElectionEvent *event, ElectionUpdate
         /* a master that says of itself that it should not be one is replaced by whoever is less so, preempting or not */
         bool demoted = e->config.demotion_byte && event->u.advert.demotion > election_demotion(e);
 
-        if (leaving && disputed && has_an_heir(e, event))
+        /* adverts to several peers leave one after the other: the heir may have spoken before we hear the farewell that called it */
+        if (leaving && disputed && respects_another(e, event))
                 return;
         if (leaving) {
                 e->master_down_usec = add(e->now_usec, (uint64_t) election_advskew(e) * BOW_OUT_STEP_USEC);
@@ -439,7 +439,7 @@ static void note_respected(Election *e, const ElectionEvent *event) {
                 e->respected = (ElectionAddress) { 0 };
         if (heard > own)
                 return;
-        if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && has_an_heir(e, event))
+        if (heard == own && e->now_usec - e->respected_usec < dispute_usec(e) && respects_another(e, event))
                 spread(e);
         e->respected = *source;
         e->respected_usec = e->now_usec;

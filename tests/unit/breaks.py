@@ -83,7 +83,7 @@ BREAKS = [
      "FreeBSD's digest over fe80:: addresses is refused"),
     ('instance-checks', INSTANCE, 'if (c && check->failed && c->release)', 'if (false)', 'OnFailure=release is ignored'),
     ('instance-checks', INSTANCE, 'if (c && check->failed && !c->release)', 'if (c && !c->release)', 'a check that passes demotes'),
-    ('election', ELECTION, '        if (leaving && disputed && has_an_heir(e, event))\n                return;\n', '',
+    ('election', ELECTION, '        if (leaving && disputed && respects_another(e, event))\n                return;\n', '',
      'a farewell calls who has heard its heir'),
     ('election', ELECTION, 'e->next_advert_usec = min(e->next_advert_usec, may_reassert_from_usec(e));', ';',
      'who becomes master just after us stays one until our next turn'),

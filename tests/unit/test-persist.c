@@ -295,6 +295,19 @@ static void test_a_fifo_and_a_link_in_place_of_the_file_hold_nothing_up(Fixture 
         }
 }
 
+/* Two files, in a directory that is not there yet. */
+static Persist *fail_at_first(Fixture *f, const char *missing) {
+        ReplayState s = state_of(1, 500);
+        Persist *p = NULL;
+        int error = 1;
+
+        g_assert_cmpint(persist_new(&p, f->event, missing, NULL, NULL), ==, 0);
+        persist_save_replay(p, "web", &s, true);
+        persist_set_disabled(p, "web", true, on_error, &error);
+        g_assert_cmpint(await(f, &error), ==, -ENOENT);
+        return p;
+}
+
 /* Whichever of them is the first to be tried. */
 static void test_one_that_can_never_be_written_keeps_no_other_from_it(Fixture *f, gconstpointer data) {
         static const char *const names[] = { "web.replay", "web.disabled" };
@@ -303,14 +316,7 @@ static void test_one_that_can_never_be_written_keeps_no_other_from_it(Fixture *f
         for (int blocked = 0; blocked < 2; blocked++) {
                 g_autofree char *taken = g_build_filename(missing, names[blocked], NULL), *free = g_build_filename(missing, names[!blocked], NULL);
                 gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
-                ReplayState s = state_of(1, 500);
-                Persist *p = NULL;
-                int error = 1;
-
-                g_assert_cmpint(persist_new(&p, f->event, missing, NULL, NULL), ==, 0);
-                persist_save_replay(p, "web", &s, true);
-                persist_set_disabled(p, "web", true, on_error, &error);
-                g_assert_cmpint(await(f, &error), ==, -ENOENT);
+                Persist *p = fail_at_first(f, missing);
                 g_assert_cmpint(g_mkdir_with_parents(taken, 0700), ==, 0);
                 while (!g_file_test(free, G_FILE_TEST_EXISTS)) {
                         g_assert_cmpint(sd_event_run(f->event, 100000), >=, 0);
@@ -328,14 +334,8 @@ static void test_a_failure_is_told_and_tried_again(Fixture *f, gconstpointer dat
         g_autofree char *missing = g_build_filename(f->directory, "missing", NULL), *file = g_build_filename(missing, "web.replay", NULL),
                         *disabled = g_build_filename(missing, "web.disabled", NULL);
         gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
-        ReplayState s = state_of(1, 500);
-        Persist *p = NULL;
-        int error = 1;
+        Persist *p = fail_at_first(f, missing);
 
-        g_assert_cmpint(persist_new(&p, f->event, missing, NULL, NULL), ==, 0);
-        persist_save_replay(p, "web", &s, true);
-        persist_set_disabled(p, "web", true, on_error, &error);
-        g_assert_cmpint(await(f, &error), ==, -ENOENT);
         g_assert_cmpint(g_mkdir(missing, 0700), ==, 0);
         while (!g_file_test(file, G_FILE_TEST_EXISTS) || !g_file_test(disabled, G_FILE_TEST_EXISTS)) {
                 g_assert_cmpint(sd_event_run(f->event, 100000), >=, 0);
